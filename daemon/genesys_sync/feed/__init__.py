@@ -1,0 +1,1 @@
+"""From the notification socket to the ledger."""

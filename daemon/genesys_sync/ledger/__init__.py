@@ -1,0 +1,1 @@
+"""The ledger: events, and the state of their deliveries."""

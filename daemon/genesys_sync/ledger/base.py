@@ -1,0 +1,241 @@
+"""The ledger's promise. One contract suite (`tests/ledger`) holds every implementation to it.
+
+What a method returned from is durable: committed with fsync, alive after kill -9 and power cut. Writes of many callers share
+one commit (group commit). Times are milliseconds since 1970 from `Clock.epoch_ms`.
+
+A delivery's life:
+
+    append ──► ready ──claim──► leased ──settle──► done | skipped | dead      (moved to history)
+                 ▲                 │
+                 └── snooze, retry, release, expired lease ──┘
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from genesys_sync.audit import AuditEntry
+from genesys_sync.errors import ReasonCode
+from genesys_sync.events import Event
+from genesys_sync.routing import RoutedEvent
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands. `ready` and `leased` are hot; the others are final and live in history."""
+
+    READY = "ready"
+    LEASED = "leased"
+    DONE = "done"
+    SKIPPED = "skipped"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A leased delivery. `fence` grows with each lease of it: whoever settles with an older one is refused."""
+
+    event: Event
+    handler: str
+    delivery_id: str
+    attempts: int
+    """Counted runs that ended before this one."""
+    snoozes: int
+    created_ms: int
+    fence: int
+    lease_until_ms: int
+    event_seq: int
+    """The ledger's own number of the event; opaque to everybody else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How a claim ended; made by `dispatch.execution`, written by `Ledger.settle`.
+
+    state    READY (again at `due_ms`), DONE, SKIPPED or DEAD
+    counted  whether this run counts as an attempt
+    snoozed  whether it ended by Snooze
+    reason   a reason code for DEAD, and for the last failure of a READY one
+    error    the failure in one sentence; kept as first and last error
+    note     for people
+    park     the handler takes nothing more until resumed; the text is why
+    """
+
+    state: DeliveryState
+    counted: bool = True
+    snoozed: bool = False
+    due_ms: int = 0
+    reason: ReasonCode | None = None
+    error: str = ""
+    correlation_id: str = ""
+    note: str = ""
+    park: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append did: `recorded` new events, `duplicates` that the ledger already had."""
+
+    recorded: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An interval without a healthy subscription, until a finished back-fill closes it."""
+
+    id: int
+    from_ms: int
+    to_ms: int
+    cause: str
+    closed_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRecord:
+    """One delivery as people see it, hot or final."""
+
+    event: Event
+    handler: str
+    delivery_id: str
+    state: DeliveryState
+    attempts: int
+    snoozes: int
+    created_ms: int
+    due_ms: int
+    finished_ms: int | None
+    reason: ReasonCode | None
+    first_error: str
+    last_error: str
+    correlation_id: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The ledger at a glance.
+
+    events      by topic
+    deliveries  by handler, then state
+    oldest_ready_ms  due time of the longest overdue ready delivery, None when none is due
+    parked      handler → why
+    open_gaps   how many gaps no back-fill has closed yet
+    """
+
+    events: Mapping[str, int]
+    deliveries: Mapping[str, Mapping[DeliveryState, int]]
+    oldest_ready_ms: int | None
+    parked: Mapping[str, str] = field(default_factory=dict)
+    open_gaps: int = 0
+
+
+class Ledger(ABC):
+    """Append-only events and the state of their deliveries. Opened by `ledger.open_ledger(url, …)`."""
+
+    # --- what the feed does
+
+    @abstractmethod
+    async def append(self, events: Sequence[RoutedEvent], *, watermark: tuple[str, int] | None = None) -> Appended:
+        """Record the events that are not yet here, with a ready delivery for each handler routed to, in one commit; move the
+        stream's watermark (name, ms) forward in the same commit, never backward. An event already here changes nothing."""
+
+    @abstractmethod
+    async def watermark(self, stream: str) -> int | None:
+        """Everything of the stream up to here is in the ledger; None when it was never set."""
+
+    @abstractmethod
+    async def open_gap(self, *, from_ms: int, to_ms: int, cause: str) -> int:
+        """Record a gap; returns its id."""
+
+    @abstractmethod
+    async def close_gap(self, gap_id: int, *, at_ms: int) -> None:
+        """A finished back-fill covered it. Closing twice changes nothing."""
+
+    @abstractmethod
+    async def gaps(self, *, only_open: bool = True, limit: int = 1000) -> list[Gap]:
+        """Oldest first."""
+
+    # --- what the dispatcher does
+
+    @abstractmethod
+    async def claim(self, free: Mapping[str, int], *, worker: str, now_ms: int, lease_ms: int) -> list[Claim]:
+        """Lease deliveries that are ready and due, at most `free[handler]` for each handler, oldest due first. Parked handlers get none."""
+
+    @abstractmethod
+    async def renew(self, claims: Sequence[Claim], *, now_ms: int, lease_ms: int) -> list[Claim]:
+        """Prolong leases; returns those still held, with their new end. A claim missing from the answer has been lost."""
+
+    @abstractmethod
+    async def settle(
+        self, claim: Claim, verdict: Verdict, *, now_ms: int, emitted: Sequence[RoutedEvent] = (), audit: Sequence[AuditEntry] = ()
+    ) -> bool:
+        """One commit: the verdict, the emitted events with their deliveries, the audit entries. False, and nothing is written,
+        when the fence is stale."""
+
+    @abstractmethod
+    async def release(self, claims: Sequence[Claim], *, now_ms: int) -> None:
+        """Hand back at once, uncounted: ready now. Claims already lost are passed over."""
+
+    @abstractmethod
+    async def return_expired(
+        self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]]
+    ) -> list[DeliveryRecord]:
+        """Leases past their end: the attempt counts, the delivery is ready again; after `max_crashes` such ends it is dead with
+        HANDLER_CRASHED, and what `announce` (pure; called in the writer) makes of it is recorded in the same commit.
+        Returns the deliveries found, as they stand now."""
+
+    @abstractmethod
+    async def next_due(self, handlers: Sequence[str]) -> int | None:
+        """The earliest due time among ready deliveries of these handlers that are not parked; None when there is none."""
+
+    @abstractmethod
+    async def wait_for_ready(self) -> None:
+        """Return when something may have become ready in this process since the last return: a hint, polling is the truth."""
+
+    # --- what people do
+
+    @abstractmethod
+    async def counts(self, *, now_ms: int) -> Counts: ...
+
+    @abstractmethod
+    async def find(self, text: str, *, limit: int = 200) -> list[DeliveryRecord]:
+        """Everything about one conversation, recording, event or delivery id, in order of recording."""
+
+    @abstractmethod
+    async def events_about(self, text: str, *, limit: int = 200) -> list[Event]:
+        """The events of one conversation, recording or event id, in order of recording, delivered or not."""
+
+    @abstractmethod
+    async def dead_letters(self, *, handler: str | None = None, reason: ReasonCode | None = None, limit: int = 100) -> list[DeliveryRecord]:
+        """Newest first."""
+
+    @abstractmethod
+    async def replay(self, delivery_ids: Sequence[str], *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> int:
+        """Make dead deliveries ready again with a fresh count of attempts; their first and last error stay. Returns how many.
+        The delivery id does not change."""
+
+    @abstractmethod
+    async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
+        """Unpark a handler; its deliveries are due now. False when it was not parked."""
+
+    # --- upkeep
+
+    @abstractmethod
+    async def add_deliveries(self, handler: str, topics: Sequence[str], *, since_ms: int, now_ms: int) -> int:
+        """For a handler that is new in the settings: a ready delivery for each event recorded since `since_ms` whose topic it
+        takes and that has none for it yet, so that no event falls between two versions of the settings. Returns how many."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """A durable write; raises LedgerError when the ledger cannot be written."""
+
+    @abstractmethod
+    async def statistics(self) -> Mapping[str, Any]:
+        """Numbers for metrics: file size, queue length of the writer, commits, seconds of the last commit."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Everything accepted is committed; then the ledger is closed. Closing twice is allowed."""

@@ -1,0 +1,398 @@
+"""All the settings, their defaults and their rules. `settings.toml` at the top of the project shows each with one sentence.
+
+Sources, later wins: `settings.toml` ← environment (`GENESYS_SYNC_FEED__SILENCE=40s`) ← `--set feed.silence=40s`.
+Secrets come from files (systemd credentials, or `*_file` settings) or from the environment, never from `settings.toml`.
+Unknown keys are errors; all faults are reported at once, each with its key's path and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from genesys_sync.errors import ConfigurationError
+from genesys_sync.units import Duration, Size
+
+ENV_PREFIX = "GENESYS_SYNC_"
+
+REGIONS: Mapping[str, str] = {
+    "us_east_1": "mypurecloud.com",
+    "us_east_2": "use2.us-gov-pure.cloud",
+    "us_west_2": "usw2.pure.cloud",
+    "ca_central_1": "cac1.pure.cloud",
+    "mx_central_1": "mxc1.pure.cloud",
+    "sa_east_1": "sae1.pure.cloud",
+    "eu_west_1": "mypurecloud.ie",
+    "eu_west_2": "euw2.pure.cloud",
+    "eu_central_1": "mypurecloud.de",
+    "eu_central_2": "euc2.pure.cloud",
+    "eusc_de_east_1": "edee1.eusc-pure.cloud",
+    "me_central_1": "mec1.pure.cloud",
+    "ap_south_1": "aps1.pure.cloud",
+    "ap_southeast_1": "apse1.pure.cloud",
+    "ap_southeast_2": "mypurecloud.com.au",
+    "ap_northeast_1": "mypurecloud.jp",
+    "ap_northeast_2": "apne2.pure.cloud",
+    "ap_northeast_3": "apne3.pure.cloud",
+}
+"""Region keys and their domains as published; regions are added, so `api_url` and `login_url` override them."""
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than zero")
+    return value
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class GenesysSettings(_Section):
+    """Which organisation, with which client, at what pace."""
+
+    region: str | None = None
+    api_url: str | None = None
+    login_url: str | None = None
+    client_id_file: Path | None = None
+    client_secret_file: Path | None = None
+    media_hosts: tuple[str, ...] = ("*.amazonaws.com", "*.amazonaws.eu", "*.mypurecloud.com", "*.pure.cloud", "*.us-gov-pure.cloud")
+    requests_per_minute: Annotated[int, Field(ge=1)] = 300
+    request_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    request_timeout: PositiveDuration = timedelta(seconds=30)
+    batch_gather: PositiveDuration = timedelta(seconds=2)
+    batch_poll: PositiveDuration = timedelta(seconds=5)
+    batch_from: Annotated[int, Field(ge=1)] = 4
+    media_url_life: PositiveDuration = timedelta(minutes=2)
+    download_floor: Size = 8 << 10
+    download_patience: PositiveDuration = timedelta(seconds=30)
+
+    @field_validator("region")
+    @classmethod
+    def _known_region(cls, value: str | None) -> str | None:
+        if value is not None and value not in REGIONS:
+            close = difflib.get_close_matches(value, REGIONS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{value!r} is not a known region{hint} (known: {', '.join(REGIONS)}; for another, set api_url and login_url)")
+        return value
+
+    @field_validator("api_url", "login_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+            raise ValueError("must begin with https:// (http:// is taken for this machine only, as the simulator needs)")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _addressed(self) -> GenesysSettings:
+        if self.region is None and (self.api_url is None or self.login_url is None):
+            raise ValueError("set region, or api_url and login_url")
+        return self
+
+    @property
+    def api(self) -> str:
+        """Base URL of the platform API, without a trailing slash."""
+        return self.api_url or f"https://api.{REGIONS[self.region or 'us_east_1']}"
+
+    @property
+    def login(self) -> str:
+        """Base URL of the login host, without a trailing slash."""
+        return self.login_url or f"https://login.{REGIONS[self.region or 'us_east_1']}"
+
+
+class FeedSettings(_Section):
+    """The notification channel, and the back-fill that closes its gaps."""
+
+    queues: tuple[str, ...] = ("*",)
+    queue_refresh: PositiveDuration = timedelta(minutes=5)
+    topics: tuple[str, ...] = ()
+    ping_every: PositiveDuration = timedelta(seconds=25)
+    silence: PositiveDuration = timedelta(seconds=35)
+    connect_timeout: PositiveDuration = timedelta(seconds=15)
+    backoff_base: PositiveDuration = timedelta(seconds=1)
+    backoff_cap: PositiveDuration = timedelta(seconds=60)
+    frame_limit: Size = 1 << 20
+    intake_limit: Size = 8 << 20
+    backfill_first: PositiveDuration = timedelta(hours=24)
+    backfill_overlap: PositiveDuration = timedelta(minutes=5)
+    backfill_long_calls: PositiveDuration = timedelta(hours=24)
+    reconcile_every: PositiveDuration = timedelta(minutes=15)
+    reconcile_window: PositiveDuration = timedelta(hours=2)
+    ready_within: PositiveDuration = timedelta(seconds=90)
+
+
+class LedgerSettings(_Section):
+    """Where the ledger lies."""
+
+    url: str = "sqlite:///./state/ledger.db"
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if not value.startswith("sqlite:///"):
+            raise ValueError("must begin with sqlite:/// and a path (sqlite:////var/lib/… for an absolute one)")
+        return value
+
+
+class StorageSettings(_Section):
+    """Where the archive lies."""
+
+    root: Path = Path("./archive")
+    min_free: Size = 1 << 30
+
+
+class DispatchSettings(_Section):
+    """How deliveries are worked off."""
+
+    lease: PositiveDuration = timedelta(seconds=60)
+    poll: PositiveDuration = timedelta(seconds=5)
+    drain: PositiveDuration = timedelta(seconds=25)
+    max_crashes: Annotated[int, Field(ge=1)] = 3
+
+
+class HttpSettings(_Section):
+    """Requests that handlers send to other systems."""
+
+    allow_private: tuple[str, ...] = ()
+
+
+class HealthSettings(_Section):
+    """The listener with `/livez`, `/readyz` and `/metrics`."""
+
+    listen: str = "127.0.0.1:8086"
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError('must be an address and a port, such as "127.0.0.1:8086"')
+        return value
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class LogSettings(_Section):
+    """What is logged, and how."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class SentrySettings(_Section):
+    """Error reports; off until a DSN is given, in a file or in the environment variable `SENTRY_DSN`."""
+
+    dsn_file: Path | None = None
+    environment: str = "production"
+
+
+class HandlerSettings(_Section):
+    """One handler: which code, which topics, under which policy. `config` belongs to the handler itself."""
+
+    use: str
+    topics: tuple[str, ...] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    timeout: PositiveDuration | None = None
+    attempts: Annotated[int, Field(ge=1)] | None = None
+    time_limit: PositiveDuration | None = None
+    backoff_base: PositiveDuration | None = None
+    backoff_cap: PositiveDuration | None = None
+    schedule: tuple[PositiveDuration, ...] | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class Settings(_Section):
+    """Everything, as one frozen value."""
+
+    genesys: GenesysSettings
+    feed: FeedSettings = FeedSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    storage: StorageSettings = StorageSettings()
+    dispatch: DispatchSettings = DispatchSettings()
+    http: HttpSettings = HttpSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
+    sentry: SentrySettings = SentrySettings()
+    handlers: dict[str, HandlerSettings] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The OAuth client. `source` says where it was found, for messages; the values never print."""
+
+    client_id: SecretStr
+    client_secret: SecretStr
+    source: str
+
+
+def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """The settings from the file, the environment and `key.path=value` overrides, later wins.
+
+    Relative paths in the result are as written: they are taken from the working directory.
+    Raises ConfigurationError with every fault at once.
+    """
+    problems: list[str] = []
+    tree = {} if path is None else _read(path)
+    environment = os.environ if environ is None else environ
+    for name in sorted(environment):
+        if name.startswith(ENV_PREFIX) and "__" in name:
+            _put(tree, name.removeprefix(ENV_PREFIX).lower().split("__"), environment[name], problems, name)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            problems.append(f"--set {override}: write key.path=value")
+        else:
+            _put(tree, key.strip().split("."), value.strip(), problems, f"--set {key}")
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        problems.extend(describe(error, Settings))
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file; name yours with --settings, or copy the sample settings.toml") from None
+    except IsADirectoryError:
+        raise ConfigurationError(f"{path}: is a folder; name the settings file in it") from None
+    except PermissionError:
+        raise ConfigurationError(f"{path}: may not be read by this user") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
+
+
+def _put(tree: dict[str, Any], keys: Sequence[str], text: str, problems: list[str], source: str) -> None:
+    """Set one value in the tree; the text is read as a TOML value where it is one, and as a string otherwise."""
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    node = tree
+    for key in keys[:-1]:
+        child = node.setdefault(key, {})
+        if not isinstance(child, dict):
+            problems.append(f"{source}: {key} is a value, not a table")
+            return
+        node = child
+    node[keys[-1]] = value
+
+
+def describe(error: ValidationError, model: type[BaseModel], *, prefix: str = "") -> list[str]:
+    """One sentence for each fault that pydantic found, beginning with the key's path; an unknown key brings the nearest known one.
+
+    The offending value is shown except for secrets, clipped to 120 characters with control characters escaped.
+    """
+    return [f"{path}: {sentence}" for path, sentence in _faults(error, model, prefix)]
+
+
+def _faults(error: ValidationError, model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
+    for fault in error.errors(include_url=False):
+        location = [str(part) for part in fault["loc"]]
+        path = ".".join(([prefix] if prefix else []) + location) or "settings"
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(model, location[:-1])
+            close = difflib.get_close_matches(location[-1], known, n=1)
+            yield (
+                path,
+                f"unknown key; did you mean {close[0]!r}?" if close else f"unknown key (known here: {', '.join(sorted(known)) or 'none'})",
+            )
+        elif fault["type"] == "missing":
+            yield path, "is required"
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] != "value_error":
+                message = f"{message[:1].lower()}{message[1:]}, not {_shown(fault['input'])}"
+            yield path, message
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _known_keys(model: type[BaseModel], location: Sequence[str]) -> list[str]:
+    """The keys that the model takes at this place; a free-form table has none."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(part)
+            current = field.annotation if field else None
+        else:
+            arguments = get_args(current)
+            current = arguments[-1] if arguments else None
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return list(current.model_fields)
+    return []
+
+
+def find_credentials(settings: GenesysSettings, *, environ: Mapping[str, str] | None = None) -> Credentials:
+    """The OAuth client: systemd credentials (`client_id`, `client_secret` in `$CREDENTIALS_DIRECTORY`), then the files named in the
+    settings, then `GENESYS_CLIENT_ID` and `GENESYS_CLIENT_SECRET`. One trailing newline is taken off.
+
+    Raises ConfigurationError when none is complete, or when a file is empty, unreadable or readable by everybody.
+    """
+    environment = os.environ if environ is None else environ
+    directory = environment.get("CREDENTIALS_DIRECTORY")
+    if directory and (Path(directory) / "client_secret").exists():
+        folder = Path(directory)
+        return _from_files(folder / "client_id", folder / "client_secret", "systemd credentials", guarded=False)
+    if settings.client_id_file or settings.client_secret_file:
+        if settings.client_id_file is None or settings.client_secret_file is None:
+            missing = "client_id_file" if settings.client_id_file is None else "client_secret_file"
+            raise ConfigurationError(f"genesys.{missing}: is required, because its sibling is set")
+        return _from_files(settings.client_id_file, settings.client_secret_file, "files", guarded=True)
+    client_id = environment.get("GENESYS_CLIENT_ID", "").strip()
+    client_secret = environment.get("GENESYS_CLIENT_SECRET", "").strip()
+    if client_id and client_secret:
+        return Credentials(SecretStr(client_id), SecretStr(client_secret), "the environment")
+    raise ConfigurationError(
+        "genesys: no OAuth client: give systemd credentials client_id and client_secret, set client_id_file and client_secret_file, "
+        "or export GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
+    )
+
+
+def _from_files(id_file: Path, secret_file: Path, source: str, *, guarded: bool) -> Credentials:
+    problems: list[str] = []
+    client_id = read_secret(id_file, "genesys.client_id_file", problems, guarded=False)
+    client_secret = read_secret(secret_file, "genesys.client_secret_file", problems, guarded=guarded)
+    if problems:
+        raise ConfigurationError(problems)
+    return Credentials(SecretStr(client_id), SecretStr(client_secret), source)
+
+
+def read_secret(path: Path, key: str, problems: list[str], *, guarded: bool) -> str:
+    """The text of a secret file without its trailing newline; faults go into `problems`. Guarded: refused when others may read it."""
+    try:
+        if guarded and path.stat().st_mode & 0o077:
+            problems.append(f"{key}: {path} may be read by others; chmod 600 it")
+            return ""
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "is not text"
+        problems.append(f"{key}: {path}: {reason}")
+        return ""
+    if not text:
+        problems.append(f"{key}: {path} is empty")
+    return text

@@ -1,0 +1,48 @@
+"""Durations and sizes as people write them in settings: a number with its unit, never a bare number."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)")
+_BYTES = {"B": 1, "KB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "TB": 10**12, "TiB": 2**40}
+
+
+def parse_duration(value: object) -> timedelta:
+    """`"250ms"`, `"30s"`, `"5m"`, `"48h"`, `"7d"`. Raises ValueError for anything else, a bare number above all."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is not a duration: write a number with its unit (ms, s, m, h, d), such as "30s"')
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest form that `parse_duration` reads back."""
+    seconds = value.total_seconds()
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds // _SECONDS[unit])}{unit}"
+    return f"{round(seconds * 1000)}ms"
+
+
+def parse_size(value: object) -> int:
+    """`"64KiB"`, `"2GiB"`, `"500MB"`: bytes. Raises ValueError for anything else, a bare number above all."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is not a size: write a number with its unit (B, KiB, MiB, GiB), such as "2GiB"')
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+"""A `timedelta` field that reads `"30s"`."""
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+"""An `int` field, bytes, that reads `"2GiB"`."""

@@ -1,0 +1,1 @@
+"""The Genesys Cloud platform as published, on this machine."""
