@@ -90,6 +90,7 @@ __all__ = [
     "Outcome",
     "Park",
     "PermanentError",
+    "Policy",
     "ReasonCode",
     "RecordingInfo",
     "Recordings",
@@ -162,15 +163,38 @@ class Park:
 Outcome = Done | Skip | Snooze | Park
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How deliveries to a handler are worked off. Every field can be set in the settings under the same name.
+
+    concurrency   runs of this handler at one time
+    timeout       one run may take this long
+    attempts      counted runs before the delivery is dead
+    time_limit    wall-clock limit since the event was recorded; past it the next failure or snooze is final
+    backoff_base, backoff_cap   wait after attempt n: drawn evenly from 0 to min(cap, base * 2^(n-1))
+    schedule      fixed waits instead of the back-off; the last one repeats
+    """
+
+    concurrency: int = 8
+    timeout: timedelta = timedelta(minutes=5)
+    attempts: int = 10
+    time_limit: timedelta = timedelta(days=7)
+    backoff_base: timedelta = timedelta(seconds=5)
+    backoff_cap: timedelta = timedelta(minutes=15)
+    schedule: Sequence[timedelta] = ()
+
+
 class Handler(ABC, Generic[ConfigT]):
     """Does one thing with one event. Only `config_type` and `handle` are required.
 
     config_type  a frozen dataclass or pydantic model for the `config` table in the settings; unknown keys are errors
     topics       the topics it takes when the settings name none; globs allowed
+    policy       the policy where the settings do not say otherwise
     """
 
     config_type: ClassVar[type]
     topics: ClassVar[Sequence[str]] = ()
+    policy: ClassVar[Policy] = Policy()
 
     def __init__(self, name: str, config: ConfigT) -> None:
         """No I/O here: `name` is the key in the settings, `config` is validated."""

@@ -1,0 +1,58 @@
+"""Everything that is measured: one object, made once, given to whoever counts. Names follow `genesys_sync_<noun>_<unit>`.
+
+Labels are bounded: handler names, topics, outcomes, operations; never an id.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.feed_frames = Counter("genesys_sync_feed_frames", "Frames received, by kind.", ["kind"], registry=r)
+        self.feed_bytes = Counter("genesys_sync_feed_bytes", "Bytes received on the socket.", registry=r)
+        self.feed_connections = Counter("genesys_sync_feed_connections", "Connections that ended, by cause.", ["cause"], registry=r)
+        self.feed_connected = Gauge("genesys_sync_feed_connected", "1 while a subscribed connection is live.", registry=r)
+        self.feed_topics = Gauge("genesys_sync_feed_topics", "Topics subscribed, by state.", ["state"], registry=r)
+        self.feed_live_conversations = Gauge("genesys_sync_feed_live_conversations", "Conversations followed now.", registry=r)
+        self.gaps_open = Gauge("genesys_sync_gaps_open", "Gaps that no back-fill has closed yet.", registry=r)
+        self.backfill_conversations = Counter(
+            "genesys_sync_backfill_conversations", "Conversations seen by back-fill: new to the ledger, or known.", ["outcome"], registry=r
+        )
+        self.events = Counter("genesys_sync_events", "Events recorded in the ledger.", ["topic", "origin"], registry=r)
+        self.ledger_commit_seconds = Histogram(
+            "genesys_sync_ledger_commit_seconds", "One group commit, with fsync.", buckets=_SECONDS, registry=r
+        )
+        self.ledger_commit_operations = Histogram(
+            "genesys_sync_ledger_commit_operations",
+            "Operations that shared a commit.",
+            buckets=(1, 2, 5, 10, 50, 100, 500, 2000),
+            registry=r,
+        )
+        self.deliveries = Counter("genesys_sync_deliveries", "Runs of handlers, by how they ended.", ["handler", "outcome"], registry=r)
+        self.delivery_seconds = Histogram(
+            "genesys_sync_delivery_seconds", "Duration of one run of a handler.", ["handler"], buckets=_SECONDS, registry=r
+        )
+        self.deliveries_running = Gauge("genesys_sync_deliveries_running", "Runs of handlers in progress.", ["handler"], registry=r)
+        self.deliveries_waiting = Gauge(
+            "genesys_sync_deliveries_waiting", "Deliveries in the ledger that are not finished, by state.", ["handler", "state"], registry=r
+        )
+        self.dead_letters = Gauge("genesys_sync_dead_letters", "Dead letters in the ledger.", ["handler"], registry=r)
+        self.backlog_seconds = Gauge("genesys_sync_backlog_seconds", "How long the oldest due delivery has been waiting.", registry=r)
+        self.api_requests = Counter("genesys_sync_api_requests", "Requests to the platform.", ["operation", "status"], registry=r)
+        self.api_seconds = Histogram(
+            "genesys_sync_api_seconds", "Duration of platform requests.", ["operation"], buckets=_SECONDS, registry=r
+        )
+        self.api_rate_limited = Counter("genesys_sync_api_rate_limited", "Answers 429.", registry=r)
+        self.api_budget = Gauge("genesys_sync_api_budget_remaining", "Requests left in the current rate window.", registry=r)
+        self.media_bytes = Counter("genesys_sync_media_bytes", "Bytes of media downloaded.", registry=r)
+        self.media_downloads = Counter("genesys_sync_media_downloads", "Downloads, by how they ended.", ["outcome"], registry=r)
+        self.storage_free_bytes = Gauge("genesys_sync_storage_free_bytes", "Free space on the archive's file system.", registry=r)
+        self.loop_lag_seconds = Gauge("genesys_sync_loop_lag_seconds", "How late the event loop was at the last tick.", registry=r)
