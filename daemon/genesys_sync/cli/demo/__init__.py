@@ -1,0 +1,172 @@
+"""`genesys-sync demo`: the main job end to end against the simulator, judged by what really lies in the archive."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from aiohttp import ClientSession, ClientTimeout
+from anyio.abc import Process
+
+from genesys_sync.cli.demo import evidence, screen, stage
+from genesys_sync.cli.demo.verdict import judge
+from genesys_sync.clock import SystemClock
+from genesys_sync.errors import EX_SOFTWARE, ConfigurationError, GenesysSyncError, LedgerError
+from genesys_sync.events import Topic
+from genesys_sync.ledger import open_ledger
+from genesys_sync.ledger.base import DeliveryState
+
+FASTER_THAN_LIFE = (
+    "feed.queue_refresh=10s",
+    "feed.ping_every=3s",
+    "feed.silence=8s",
+    "feed.backoff_base=200ms",
+    "feed.backoff_cap=2s",
+    "feed.backfill_overlap=1m",
+    "feed.backfill_settle=3s",
+    "feed.reconcile_every=10s",
+    "genesys.batch_gather=300ms",
+    "genesys.batch_poll=500ms",
+    "dispatch.lease=10s",
+    "dispatch.poll=500ms",
+    'handlers.discover.config.ladder=["500ms", "1s", "2s", "3s", "5s"]',
+    "handlers.discover.config.confirm_after=4s",
+    "handlers.discover.backoff_cap=2s",
+    "handlers.archive.config.refetch_delay=1s",
+    "handlers.archive.backoff_base=200ms",
+    "handlers.archive.backoff_cap=2s",
+)
+"""The waits of a contact centre, shortened to the simulator's calls of a few seconds; everything else is as in the sample settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to play, where, how long to wait for it, and how often to kill the daemon on the way."""
+
+    folder: Path
+    scenario: str
+    seed: int | None
+    kills: int
+    patience: float
+    settings: Path | None
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("demo", help="play the main job against the simulator", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes (default: ./demo; emptied first)")
+    parser.add_argument("--scenario", default="demo", help="a scenario that ships with the simulator, or a file (default: demo)")
+    parser.add_argument("--seed", type=int, help="another world of the same kind (default: the scenario's own)")
+    parser.add_argument("--kill", type=int, default=0, metavar="N", help="kill -9 the daemon N times on the way and start it again")
+    parser.add_argument("--patience", type=float, default=120.0, metavar="SECONDS", help="give up after this long (default: 120)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every promise held; 70 when one did not, each named."""
+    settings = Path(args.settings) if args.settings else Path("settings.toml")
+    plan = Plan(args.folder, args.scenario, args.seed, args.kill, args.patience, settings if settings.exists() else None)
+    if plan.settings is None:
+        raise ConfigurationError(
+            f"{settings}: the demo runs the sample settings; start it in the project's folder, or name them with --settings"
+        )
+    stage.prepare(plan.folder)
+    return anyio.run(_play, plan)
+
+
+async def _play(plan: Plan) -> int:
+    started = time.monotonic()
+    async with stage.receiver(plan.folder) as receiver, stage.simulator(plan.folder, scenario=plan.scenario, seed=plan.seed) as platform:
+        overrides = _overrides(plan.folder, platform, receiver)
+        daemons = [await stage.daemon(plan.folder, platform, settings=plan.settings, overrides=overrides)]
+        try:
+            async with ClientSession(timeout=ClientTimeout(total=5)) as session:
+                with screen.progress(sys.stdout) as show:
+                    finished = await _watch(plan, platform, session, daemons, overrides, show)
+                requests = await stage.ask(session, platform, "requests") or {}
+        finally:
+            with anyio.CancelScope(shield=True):
+                status = await stage.end(daemons[-1], patience=30)
+    created = evidence.created(plan.folder)
+    verdict = judge(created, await evidence.found(plan.folder))
+    problems = list(verdict.problems)
+    if not finished:
+        problems.insert(0, f"not everything was settled after {plan.patience:.0f} s (longer: --patience)")
+    if status != 0:
+        problems.append(f"the daemon ended with status {status} instead of 0")
+    if receiver.refused:
+        problems.append(f"{receiver.refused} webhooks carried a wrong signature")
+    screen.summary(
+        sys.stdout,
+        verdict,
+        faults=evidence.fired(plan.folder),
+        waits=evidence.seconds_to_archive(plan.folder),
+        api_calls=int(requests.get("api", 0)),
+        webhooks=len(receiver.accepted),
+        kills=plan.kills,
+        seconds=time.monotonic() - started,
+        problems=problems,
+    )
+    screen.where_to_look(sys.stdout, plan.folder, created)
+    return EX_SOFTWARE if problems else 0
+
+
+def _overrides(folder: Path, platform: stage.Platform, receiver: stage.Receiver) -> Sequence[str]:
+    return (
+        f'genesys.api_url="{platform.api_url}"',
+        f'genesys.login_url="{platform.login_url}"',
+        'genesys.media_hosts=["127.0.0.1"]',
+        f'ledger.url="sqlite:///{folder / "state" / "ledger.db"}"',
+        f'storage.root="{folder / "archive"}"',
+        "storage.min_free=64MiB",
+        'health.listen="127.0.0.1:0"',
+        'http.allow_private=["127.0.0.0/8"]',
+        'handlers.tell-demo.use="webhook"',
+        f'handlers.tell-demo.config.url="{receiver.url}"',
+        "handlers.tell-demo.config.allow_http=true",
+        f'handlers.tell-demo.config.secret_files=["{receiver.secret_file}"]',
+        *FASTER_THAN_LIFE,
+    )
+
+
+async def _watch(
+    plan: Plan, platform: stage.Platform, session: ClientSession, daemons: list[Process], overrides: Sequence[str], show: screen.Show
+) -> bool:
+    """Until every recording is settled (True) or patience runs out (False). A daemon that is killed on the way is followed by
+    another at the end of `daemons`."""
+    begun = time.monotonic()
+    kills = sorted(random.uniform(4, 24) for _ in range(plan.kills))
+    while (elapsed := time.monotonic() - begun) < plan.patience:
+        if daemons[-1].returncode is not None:
+            raise GenesysSyncError(f"the daemon ended by itself: {stage.last_words(plan.folder / 'daemon.log')}")
+        state = await stage.ask(session, platform, "state") or {}
+        events, waiting = await _ledger_counts(plan.folder)
+        show(state, events, waiting)
+        known = events.get(Topic.CONVERSATION_ENDED, 0)
+        if state.get("finished") and not kills and waiting == 0 and known >= state["callsEnded"]:
+            return True
+        if kills and elapsed > kills[0]:
+            kills.pop(0)
+            daemons[-1].kill()
+            await daemons[-1].wait()
+            daemons.append(await stage.daemon(plan.folder, platform, settings=plan.settings, overrides=overrides))
+        await anyio.sleep(0.5)
+    return False
+
+
+async def _ledger_counts(folder: Path) -> tuple[Mapping[str, int], int]:
+    """Events by topic, and how many deliveries are not finished; nothing while the daemon has not made its ledger yet."""
+    clock = SystemClock()
+    try:
+        async with open_ledger(f"sqlite:///{folder / 'state' / 'ledger.db'}", clock=clock, read_only=True) as ledger:
+            counts = await ledger.counts(now_ms=clock.epoch_ms())
+    except LedgerError:
+        return {}, 0
+    hot = (DeliveryState.READY, DeliveryState.LEASED)
+    return counts.events, sum(states.get(state, 0) for states in counts.deliveries.values() for state in hot)
