@@ -7,18 +7,18 @@ Unknown keys are errors; all faults are reported at once, each with its key's pa
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from genesys_sync.errors import ConfigurationError
+from genesys_sync.faults import describe, nearest
 from genesys_sync.units import Duration, Size
 
 ENV_PREFIX = "GENESYS_SYNC_"
@@ -82,9 +82,8 @@ class GenesysSettings(_Section):
     @classmethod
     def _known_region(cls, value: str | None) -> str | None:
         if value is not None and value not in REGIONS:
-            close = difflib.get_close_matches(value, REGIONS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{value!r} is not a known region{hint} (known: {', '.join(REGIONS)}; for another, set api_url and login_url)")
+            hint = f"{nearest(value, REGIONS)} (known: {', '.join(REGIONS)}; for another, set api_url and login_url)"
+            raise ValueError(f"{value!r} is not a known region{hint}")
         return value
 
     @field_validator("api_url", "login_url")
@@ -297,54 +296,6 @@ def _put(tree: dict[str, Any], keys: Sequence[str], text: str, problems: list[st
             return
         node = child
     node[keys[-1]] = value
-
-
-def describe(error: ValidationError, model: type[BaseModel], *, prefix: str = "") -> list[str]:
-    """One sentence for each fault that pydantic found, beginning with the key's path; an unknown key brings the nearest known one.
-
-    The offending value is shown except for secrets, clipped to 120 characters with control characters escaped.
-    """
-    return [f"{path}: {sentence}" for path, sentence in _faults(error, model, prefix)]
-
-
-def _faults(error: ValidationError, model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
-    for fault in error.errors(include_url=False):
-        location = [str(part) for part in fault["loc"]]
-        path = ".".join(([prefix] if prefix else []) + location) or "settings"
-        if fault["type"] == "extra_forbidden":
-            known = _known_keys(model, location[:-1])
-            close = difflib.get_close_matches(location[-1], known, n=1)
-            yield (
-                path,
-                f"unknown key; did you mean {close[0]!r}?" if close else f"unknown key (known here: {', '.join(sorted(known)) or 'none'})",
-            )
-        elif fault["type"] == "missing":
-            yield path, "is required"
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            if fault["type"] != "value_error":
-                message = f"{message[:1].lower()}{message[1:]}, not {_shown(fault['input'])}"
-            yield path, message
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _known_keys(model: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """The keys that the model takes at this place; a free-form table has none."""
-    current: Any = model
-    for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(part)
-            current = field.annotation if field else None
-        else:
-            arguments = get_args(current)
-            current = arguments[-1] if arguments else None
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return list(current.model_fields)
-    return []
 
 
 def find_credentials(settings: GenesysSettings, *, environ: Mapping[str, str] | None = None) -> Credentials:
