@@ -56,7 +56,7 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class GenesysSettings(_Section):
