@@ -1,0 +1,283 @@
+"""Honest health: alive means that the loop ticks and the dispatcher turns; ready means that the work is done.
+
+Three parts. `Pulse` keeps when loop and dispatcher were last seen, and decides whether that is well. `LoopGuard` ticks, measures
+how late the loop is, and has a thread that writes down where a blocked loop stands. `HealthServer` answers `/livez`, `/readyz`
+and `/metrics` with states and counts only: no id, no name, no URL.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+import anyio
+import orjson
+from aiohttp import web
+from anyio import to_thread
+from anyio.abc import TaskStatus
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from genesys_sync.clock import Clock
+from genesys_sync.errors import ConfigurationError, PortInUse
+from genesys_sync.logs import get_logger
+from genesys_sync.metrics import Metrics
+
+CONNECTION_LIMIT: Final = 64
+HEADER_LIMIT: Final = 8190
+TICK_SECONDS: Final = 1.0
+STALL_SECONDS: Final = 5.0
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_log = get_logger("health")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """How the process is.
+
+    live     False: a restart would help (the loop or the dispatcher stands still)
+    ready    True: events really flow, or will within the tolerance, and the ledger can be written
+    reasons  codes (letters, digits, `_`) for what is not well; may be given while ready
+    facts    counts and states by name; text values are codes too. Whatever else is given is left out of the answer
+    """
+
+    live: bool
+    ready: bool
+    reasons: tuple[str, ...] = ()
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+def stalled(*, now: float, ticked: float, turned: float, tick_limit: float = STALL_SECONDS, turn_limit: float = 60.0) -> tuple[str, ...]:
+    """The codes of what stands still: `loop_blocked`, `dispatcher_stuck`; empty when both were seen within their limits (seconds). Pure."""
+    reasons = []
+    if now - ticked > tick_limit:
+        reasons.append("loop_blocked")
+    if now - turned > turn_limit:
+        reasons.append("dispatcher_stuck")
+    return tuple(reasons)
+
+
+class Pulse:
+    """When the loop last ticked and the dispatcher last turned. Both count as seen when it is made."""
+
+    def __init__(self, clock: Clock, *, tick_limit: float = STALL_SECONDS, turn_limit: float = 60.0) -> None:
+        self._clock = clock
+        self._tick_limit = tick_limit
+        self._turn_limit = turn_limit
+        self._ticked = self._turned = clock.monotonic()
+
+    def ticked(self) -> None:
+        """The event loop ran."""
+        self._ticked = self._clock.monotonic()
+
+    def turned(self) -> None:
+        """The dispatcher went once round its loop, whether it found work or not."""
+        self._turned = self._clock.monotonic()
+
+    def reasons(self) -> tuple[str, ...]:
+        """What stands still, as codes; empty when all is well."""
+        return stalled(
+            now=self._clock.monotonic(),
+            ticked=self._ticked,
+            turned=self._turned,
+            tick_limit=self._tick_limit,
+            turn_limit=self._turn_limit,
+        )
+
+    def well(self) -> bool:
+        """True while nothing stands still: only then is the watchdog fed."""
+        return not self.reasons()
+
+
+class LoopGuard:
+    """Ticks once a second, and says where the loop stands when it does not.
+
+    Its thread is the one exception from structured concurrency: a blocked loop cannot run the code that would notice it. The
+    thread is bounded by `run` (it has ended when `run` has), touches nothing but two numbers and the log, and reports a stall once.
+    """
+
+    def __init__(self, pulse: Pulse, *, clock: Clock, metrics: Metrics, stall: float = STALL_SECONDS) -> None:
+        self._pulse = pulse
+        self._clock = clock
+        self._metrics = metrics
+        self._stall = stall
+        self._seen = time.monotonic()
+        self._stop = threading.Event()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        watcher = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="loop-guard", daemon=True)
+        watcher.start()
+        try:
+            while True:
+                due = self._clock.monotonic() + TICK_SECONDS
+                await self._clock.sleep(TICK_SECONDS)
+                self._seen = time.monotonic()
+                self._pulse.ticked()
+                self._metrics.loop_lag_seconds.set(max(0.0, self._clock.monotonic() - due))
+        finally:
+            self._stop.set()
+            watcher.join(timeout=1)
+
+    def _watch(self, loop_thread: int) -> None:
+        # real time, not the clock: what is watched is whether the clock's sleepers are woken at all
+        reported = False
+        while not self._stop.wait(min(0.5, self._stall / 4)):
+            silent = time.monotonic() - self._seen
+            if silent <= self._stall + TICK_SECONDS:
+                if reported:
+                    _log.warning("loop runs again")
+                reported = False
+            elif not reported:
+                reported = True
+                frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 - documented; the only way to see another thread's stack
+                _log.error("loop is blocked", seconds=round(silent, 1), stack=where(frame))
+
+
+def where(frame: FrameType | None) -> list[str]:
+    """The innermost 20 frames as `file:line function`, outermost first; no source, no variables."""
+    if frame is None:
+        return []
+    return [f"{entry.filename}:{entry.lineno} {entry.name}" for entry in traceback.extract_stack(frame, limit=20)]
+
+
+class HealthServer:
+    """The listener for `/livez`, `/readyz` and `/metrics`. It answers GET and HEAD, to callers that know it by a loopback or its
+    configured name; of more than 64 connections the oldest is closed."""
+
+    def __init__(self, address: tuple[str, int], *, report: Callable[[], HealthReport], metrics: Metrics) -> None:
+        self._host, self._port = address
+        self._report = report
+        self._metrics = metrics
+
+    async def run(self, *, task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Listen until cancelled; `task_status` gets the address really bound. Raises PortInUse, or ConfigurationError for an
+        address that this machine does not have."""
+        app = web.Application(middlewares=[self._guard], client_max_size=1024)
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics_text)
+        app.on_response_prepare.append(_plain_headers)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=15,
+            lingering_time=0,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+            shutdown_timeout=1,
+        )
+        await runner.setup()
+        try:
+            bound = await self._bind(runner)
+            task_status.started(bound)
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(3):
+                await runner.cleanup()
+
+    async def _bind(self, runner: web.AppRunner) -> tuple[str, int]:
+        site = _BoundedSite(runner, self._host, self._port)
+        try:
+            await site.start()
+        except OSError as error:
+            shown = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(f"health.listen: {shown} is in use by another process; set health.listen or stop it") from None
+            reason = error.strerror or "cannot be listened on"
+            raise ConfigurationError(f"health.listen: {shown}: {reason}; set health.listen to an address of this machine") from None
+        host, port = runner.addresses[0][:2]
+        return str(host), int(port)
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        if not host_allowed(request.headers.get("Host", ""), configured=self._host):
+            return web.json_response({"error": "wrong host"}, status=421)
+        return await handler(request)
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        report = self._report()
+        return _answer(200 if report.live else 503, {"live": report.live})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        report = self._report()
+        ready = report.live and report.ready
+        state = "ready" if ready else "not_ready" if report.live else "not_live"
+        return _answer(
+            200 if ready else 503,
+            {
+                "ready": ready,
+                "state": state,
+                "reasons": [reason for reason in report.reasons if _CODE.fullmatch(reason)],
+                **{name: value for name, value in report.facts.items() if not isinstance(value, str) or _CODE.fullmatch(value)},
+            },
+        )
+
+    async def _metrics_text(self, _request: web.Request) -> web.Response:
+        text = await to_thread.run_sync(generate_latest, self._metrics.registry)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+class _BoundedSite(web.BaseSite):
+    """A listening socket of whose connections at most 64 stay: a newcomer ends the oldest, so that idle ones cannot lock out a probe."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+        super().__init__(runner, backlog=CONNECTION_LIMIT)
+        self._host, self._port = host, port
+        self._recent: deque[web.RequestHandler] = deque()
+
+    @property
+    def name(self) -> str:
+        return f"http://{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        await super().start()
+        import asyncio  # aiohttp's server is asyncio's; anyio has no listener for its protocol
+
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, self._host, self._port, backlog=self._backlog)
+
+    def _accept(self) -> web.RequestHandler:
+        server = self._runner.server
+        assert server is not None, "set up before it listens"
+        handler = server()
+        self._recent.append(handler)
+        if len(self._recent) > CONNECTION_LIMIT:
+            self._recent.popleft().force_close()
+        return handler
+
+
+def host_allowed(header: str, *, configured: str) -> bool:
+    """True for a loopback name or address and the configured host: a web page that rebinds its own name to us sends that name.
+    When all addresses are listened on, any literal address will do, because rebinding needs a name. Pure."""
+    host = header[: header.index("]") + 1] if header.startswith("[") and "]" in header else header.partition(":")[0]
+    host = host.strip("[]").lower()
+    if host in ("localhost", configured.lower()):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or configured in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+def _answer(status: int, body: Mapping[str, object]) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
+
+
+async def _plain_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "genesys-sync"  # aiohttp's own names its version and Python's
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
