@@ -1,0 +1,63 @@
+"""What storage and downloads share about the disk: one translation of the operating system's errors, and how to make a name durable."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from genesys_sync.errors import StorageError, StorageFull
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SENTENCES = {
+    errno.EROFS: "the file system is mounted read-only",
+    errno.EACCES: "this user may not write there",
+    errno.EPERM: "this user may not write there",
+    errno.EIO: "the disk reported an input/output error",
+    errno.EXDEV: "source and target lie on different file systems",
+    errno.ELOOP: "PATH_UNSAFE: a symbolic link stands where a file or folder belongs; remove it after finding out who put it there",
+    errno.ENOTDIR: "PATH_UNSAFE: something that is no folder stands where a folder belongs",
+    errno.EISDIR: "PATH_UNSAFE: a folder stands where a file belongs",
+    errno.ENXIO: "PATH_UNSAFE: a pipe or device stands where a file belongs",
+}
+
+
+def storage_error(error: OSError, doing: str) -> StorageError:
+    """The one translation of a disk error: StorageFull where space or quota is used up, StorageError for the rest.
+
+    `doing` says what was tried, such as "writing recordings/…"; it must hold no secret, and neither does the result.
+    """
+    if error.errno in _FULL:
+        return StorageFull(f"{doing}: no space left on the file system; free some, the work waits")
+    reason = _SENTENCES.get(error.errno or 0) or error.strerror or type(error).__name__
+    return StorageError(f"{doing}: {reason}")
+
+
+@contextmanager
+def translated(doing: str, *, absent_is_answer: bool = False) -> Iterator[None]:
+    """Disk errors leave this block as StorageError or StorageFull; FileNotFoundError as itself where absence is an answer."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if absent_is_answer:
+            raise
+        raise storage_error(error, doing) from error
+    except OSError as error:
+        raise storage_error(error, doing) from error
+
+
+def fsync_folder(path: Path | str, *, dir_fd: int | None = None) -> None:
+    """Names made in or moved into this folder survive a power cut after this."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that this user may still write on the path's file system."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize

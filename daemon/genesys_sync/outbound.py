@@ -1,0 +1,107 @@
+"""Requests that handlers send to other systems: no redirects, addresses judged at connect, little of the answer read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from genesys_sync.addresses import Address, guarded_socket_factory, is_public, is_within, parse_networks, was_refused
+from genesys_sync.errors import PermanentError, ReasonCode, TransientError
+from genesys_sync.services import HttpReply
+from genesys_sync.settings import HttpSettings
+
+BODY_LIMIT = 64 << 10
+_CONNECTIONS = 100
+
+
+class OutboundHttp:
+    """`services.Http`. `https` to public addresses and those of `http.allow_private`; plain `http` to the latter alone."""
+
+    def __init__(self, secure: aiohttp.ClientSession, plain: aiohttp.ClientSession) -> None:
+        self._sessions = {"https": secure, "http": plain}
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: timedelta = timedelta(seconds=15),
+    ) -> HttpReply:
+        session = self._sessions.get(_scheme(url))
+        if session is None:
+            raise PermanentError(
+                "the receiver's URL must be https:// (http:// for an allowed private address) and without credentials",
+                code=ReasonCode.URL_REFUSED,
+            )
+        try:
+            async with session.request(
+                method,
+                url,
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout.total_seconds()),
+            ) as response:
+                return HttpReply(response.status, response.headers.copy(), await _head_of(response.content))
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            raise PermanentError("the receiver's URL is not valid", code=ReasonCode.URL_REFUSED) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _failure(error) from None
+
+
+def _scheme(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return "" if parts.username is not None or parts.password is not None or not parts.hostname else parts.scheme.lower()
+
+
+async def _head_of(stream: aiohttp.StreamReader) -> bytes:
+    """At most BODY_LIMIT bytes; what follows is left unread, and the connection with it."""
+    head = bytearray()
+    while len(head) < BODY_LIMIT and (chunk := await stream.read(BODY_LIMIT - len(head))):
+        head += chunk
+    return bytes(head)
+
+
+def _failure(error: Exception) -> TransientError | PermanentError:
+    """The one place that judges a receiver's network errors; the texts of the library are left out, as they hold the URL."""
+    if was_refused(error):
+        return PermanentError(
+            "the receiver's address is private, loopback or reserved; if that is meant, add its network to http.allow_private",
+            code=ReasonCode.URL_REFUSED,
+        )
+    if isinstance(error, TimeoutError):
+        return TransientError("the receiver did not answer in time", code=ReasonCode.RECEIVER_UNREACHABLE)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return TransientError("the receiver's certificate is not trusted, or TLS failed", code=ReasonCode.RECEIVER_UNREACHABLE)
+    return TransientError(f"the receiver could not be reached ({type(error).__name__})", code=ReasonCode.RECEIVER_UNREACHABLE)
+
+
+@asynccontextmanager
+async def connect(settings: HttpSettings) -> AsyncIterator[OutboundHttp]:
+    """Open the connections' pools; closed when the context ends. Raises ConfigurationError for networks that are none."""
+    private = parse_networks(settings.allow_private, "http.allow_private")
+
+    def secure_ok(address: Address) -> bool:
+        return is_public(address) or is_within(address, private)
+
+    def plain_ok(address: Address) -> bool:
+        return is_within(address, private)
+
+    async with _session(secure_ok) as secure, _session(plain_ok) as plain:
+        yield OutboundHttp(secure, plain)
+
+
+def _session(allowed: Callable[[Address], bool]) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=_CONNECTIONS, use_dns_cache=False, socket_factory=guarded_socket_factory(allowed))
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, headers={"User-Agent": "genesys-sync"}
+    )
