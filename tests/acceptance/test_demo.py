@@ -1,0 +1,46 @@
+"""`genesys-sync demo` as a newcomer runs it, and the same with kill -9 in the middle."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Demo = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_every_promise_of_the_demo_holds(tmp_path: Path, demo: Demo) -> None:
+    done = demo(tmp_path / "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for fault in ("error_page", "header_only", "truncated", "deleted"):
+        assert fault in done.stdout, f"the demo planted no {fault}"
+    for fault in ("drop_socket", "rate_limit", "expired_url_once"):
+        assert fault in done.stdout.split("faults that happened")[1], f"{fault} never happened"
+    assert "Where to look next" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr + (tmp_path / "demo" / "daemon.log").read_text()
+
+
+def test_killed_three_times_it_ends_in_the_same_archive(tmp_path: Path, demo: Demo) -> None:
+    done = demo(tmp_path / "demo", "--kill", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kill -9 of the daemon" in done.stdout
+
+
+def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path, demo: Demo) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "love.txt").write_text("mine")
+    done = demo(tmp_path / "letters")
+    assert done.returncode == 78
+    assert "--folder" in done.stderr
+    assert (tmp_path / "letters" / "love.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "Bearer ", "signature=", "X-Amz-"])
+def test_no_secret_is_in_what_the_demo_left(tmp_path_factory: pytest.TempPathFactory, demo: Demo, secret: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "demo-for-secrets"
+    if not folder.exists():
+        assert demo(folder).returncode == 0
+    for path in [folder / "daemon.log", *(folder / "state").iterdir(), folder / "webhooks.jsonl"]:
+        assert secret.encode() not in path.read_bytes(), f"{secret} in {path.name}"

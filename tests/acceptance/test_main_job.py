@@ -1,0 +1,51 @@
+"""The main job on the installed commands: kill -9, one hundred calls that end together, a recording of 2 GB."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MIB = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def test_one_hundred_calls_that_end_together_cost_few_api_calls(
+    simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any]
+) -> None:
+    """At most 0.15 API calls for each archived recording, from the very first token on."""
+    platform = simulator("hundred")
+    here = daemon(platform, "feed.reconcile_every=15m")
+    here.start()
+    wait(lambda: len(here.archived()) == 100, seconds=100, what="100 archived recordings")
+    requests = platform.page("requests")
+    assert here.stop() == 0
+    assert requests["api"] / 100 <= 0.15, requests
+    truth = {line["recordingId"]: line["sha256"] for line in platform.truth("recording")}
+    assert {name: [sha256(path) for path in paths] for name, paths in here.archived().items()} == {
+        name: [digest] for name, digest in truth.items()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_gigabytes_with_flat_memory(simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any]) -> None:
+    """A recording of 2 GB is archived and verified with the daemon's peak resident memory below 150 MiB."""
+    platform = simulator("huge")
+    here = daemon(platform)
+    here.start()
+    wait(lambda: here.archived() and here.waiting() == 0, seconds=400, what="the recording archived and verified")
+    peak = here.peak_memory()
+    assert here.stop() == 0
+    [truth] = platform.truth("recording")
+    [path] = here.archived()[truth["recordingId"]]
+    assert path.stat().st_size == truth["bytes"] >= 2_000_000_000
+    assert sha256(path) == truth["sha256"]
+    assert peak < 150 * MIB, f"{peak / MIB:.0f} MiB"
