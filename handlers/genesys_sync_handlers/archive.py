@@ -1,0 +1,221 @@
+"""Fetches a recording that is ready and stores it with a sidecar that says what the platform knows of it.
+
+In order: where the media lie (asked now, never kept) → each part into scratch → into its place → the sidecar, last. So a sidecar says
+that everything before it is there, and a run that finds one with the right hashes repeats its result without asking the platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Literal
+
+import anyio
+import orjson
+
+from genesys_sync.plugin import (
+    Delivery,
+    Done,
+    Event,
+    Handler,
+    MediaPart,
+    MediaUrlExpired,
+    Outcome,
+    PermanentError,
+    Policy,
+    ReasonCode,
+    Services,
+    Snooze,
+    Topic,
+    TransientError,
+    is_canonical_uuid,
+)
+from genesys_sync_handlers._analytics import candidate_durations
+from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
+from genesys_sync_handlers._keys import extension, media_key, sidecar_key
+from genesys_sync_handlers._times import iso
+
+SCHEMA = "genesys-sync/recording@1"
+_MOST_PARTS = 64
+_ATTEMPTS_WITH_DETAILS = 3
+_HEAD = 16
+
+
+class ArchiveConfig(HandlerConfig):
+    """What to fetch.
+
+    format         `original`, as the trunk recorded it and in batches; or a published format, which costs a request for each recording
+    refetch_delay  how long to wait before a recording that the verifier refused is fetched again
+    """
+
+    format: Literal["original", "WAV", "WEBM", "WAV_ULAW", "OGG_VORBIS", "OGG_OPUS", "MP3"] = "original"
+    refetch_delay: PositiveDuration = timedelta(minutes=1)
+
+
+class Archive(Handler[ArchiveConfig]):
+    """`recording.ready` → `media.archived`. A `recording.lost` becomes a dead letter with its true reason: it cannot be archived."""
+
+    config_type = ArchiveConfig
+    topics = (Topic.RECORDING_READY, Topic.RECORDING_LOST)
+    policy = Policy(
+        concurrency=16,
+        timeout=timedelta(hours=2),
+        attempts=12,
+        time_limit=timedelta(days=14),
+        backoff_base=timedelta(seconds=2),
+        backoff_cap=timedelta(minutes=15),
+    )
+    _services: Services
+
+    @asynccontextmanager
+    async def running(self, services: Services) -> AsyncGenerator[None]:
+        """Keeps the services; holds nothing open."""
+        self._services = services
+        yield
+
+    async def handle(self, event: Event, delivery: Delivery) -> Outcome:
+        """Afterwards media and sidecar are durable. Run again, it stores the same bytes under the same keys, or finds them there."""
+        conversation, recording = _identity(event)
+        if event.topic == Topic.RECORDING_LOST:
+            raise _lost(event)
+        revision = _revision(event)
+        if revision > 1 and delivery.snoozes == 0:
+            return Snooze("fetched again after a pause, because the last copy was refused", self.config.refetch_delay)
+        key = sidecar_key(event.day, conversation, recording)
+        sidecar = await self._already(key, revision)
+        if sidecar is None:
+            sidecar = await self._fetch(event, delivery, conversation, recording, revision)
+            await self._services.storage.write(key, orjson.dumps(sidecar, option=orjson.OPT_INDENT_2))
+        parts = sidecar["parts"]
+        size = sum(part["bytes"] for part in parts)
+        self._services.audit.record(
+            "recording.archive", recording, revision=revision, bytes=size, sha256=[part["sha256"] for part in parts], sidecar=key
+        )
+        self._services.log.info("archived", recording_id=recording, bytes=size, parts=len(parts), revision=revision)
+        body = _body(sidecar, key)
+        return Done((event.derive(Topic.MEDIA_ARCHIVED, occurred_at=self._services.now(), revision=revision, body=body),))
+
+    async def _already(self, key: str, revision: int) -> dict[str, Any] | None:
+        """The sidecar of an earlier run of this revision, when every part that it names is there unaltered."""
+        try:
+            sidecar = orjson.loads(await self._services.storage.read(key))
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return None
+        if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA or sidecar.get("revision") != revision:
+            return None
+        try:
+            for part in sidecar["parts"]:
+                if await self._services.storage.sha256(part["key"]) != part["sha256"]:
+                    return None
+        except FileNotFoundError:
+            return None
+        return sidecar
+
+    async def _fetch(self, event: Event, delivery: Delivery, conversation: str, recording: str, revision: int) -> dict[str, Any]:
+        """Download every part into its place; the sidecar that tells of it, not yet written."""
+        details, missing = await self._details(conversation, delivery)
+        located = await self._locate(conversation, recording, fresh=False)
+        renewed = False
+        parts: list[dict[str, Any]] = []
+        while len(parts) < len(located):
+            number = len(parts) + 1
+            try:
+                parts.append(await self._part(event, conversation, recording, number, located[number - 1]))
+            except MediaUrlExpired:
+                if renewed:
+                    raise
+                renewed, count = True, len(located)
+                located = await self._locate(conversation, recording, fresh=True)
+                if len(located) != count:
+                    raise TransientError("the recording changed its number of parts meanwhile", code=ReasonCode.MEDIA_CHANGED) from None
+        session = event.body.get("sessionId")
+        durations = [] if details is None else candidate_durations(details, session)
+        return {
+            "schema": SCHEMA,
+            "organizationId": event.organization_id,
+            "conversationId": conversation,
+            "recordingId": recording,
+            "revision": revision,
+            "fetchedAt": iso(self._services.now()),
+            "conversationEndedAt": event.body.get("conversationEndedAt"),
+            "media": event.body.get("media", ""),
+            "sessionId": session,
+            "format": self.config.format,
+            "parts": parts,
+            "expected": {"durations": durations, "source": "analytics" if durations else "none"},
+            "conversationMissing": missing,
+            "conversation": details,
+        }
+
+    async def _part(self, event: Event, conversation: str, recording: str, number: int, part: MediaPart) -> dict[str, Any]:
+        async with self._services.scratch.file(".part") as path:
+            got = await self._services.media.download(part, path)
+            async with await anyio.open_file(path, "rb") as file:
+                head = await file.read(_HEAD)
+            content_type = got.content_type or part.content_type
+            key = media_key(event.day, conversation, recording, number, extension(content_type, head))
+            await self._services.storage.adopt(path, key)
+        return {
+            "key": key,
+            "sha256": got.sha256,
+            "bytes": got.size,
+            "contentType": content_type,
+            "lengthStated": got.length_stated,
+            "resumed": got.resumed,
+        }
+
+    async def _locate(self, conversation: str, recording: str, *, fresh: bool) -> tuple[MediaPart, ...]:
+        format_id = None if self.config.format == "original" else self.config.format
+        located = await self._services.genesys.recordings.locate(conversation, recording, format_id=format_id, fresh=fresh)
+        if not located:
+            raise TransientError("the platform names no media for the recording yet", code=ReasonCode.NOT_READY)
+        if len(located) > _MOST_PARTS:
+            raise PermanentError(f"the recording claims {len(located)} parts; {_MOST_PARTS} is the most", code=ReasonCode.BAD_ANSWER)
+        return located
+
+    async def _details(self, conversation: str, delivery: Delivery) -> tuple[Mapping[str, Any] | None, str | None]:
+        """The analytics record, or why there is none. The media matter more: a refusal, or trouble that lasts, does not hold them up."""
+        try:
+            details = await self._services.genesys.conversations.details(conversation)
+        except PermanentError as error:
+            return None, error.code.value
+        except TransientError as error:
+            if delivery.attempt <= _ATTEMPTS_WITH_DETAILS:
+                raise
+            return None, error.code.value
+        return details, None if details is not None else ReasonCode.NOT_READY.value
+
+
+def _identity(event: Event) -> tuple[str, str]:
+    """Both ids, proved to be canonical UUIDs before any key is made of them."""
+    conversation, recording = event.conversation_id or "", event.recording_id or ""
+    if not is_canonical_uuid(conversation) or not is_canonical_uuid(recording):
+        raise PermanentError("the event's ids are not canonical lower-case UUIDs", code=ReasonCode.ID_INVALID)
+    return conversation, recording
+
+
+def _revision(event: Event) -> int:
+    revision = event.body.get("revision")
+    return revision if isinstance(revision, int) and revision > 0 else 1
+
+
+def _lost(event: Event) -> PermanentError:
+    try:
+        code = ReasonCode(event.body.get("reason", ""))
+    except ValueError:
+        code = ReasonCode.NOT_FOUND
+    return PermanentError("the platform no longer has this recording; it was never archived", code=code)
+
+
+def _body(sidecar: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What `media.archived` says: identities and measures, none of the personal data in the sidecar."""
+    told = ("key", "sha256", "bytes", "contentType", "lengthStated")
+    return {
+        "revision": sidecar["revision"],
+        "conversationEndedAt": sidecar["conversationEndedAt"],
+        "media": sidecar["media"],
+        "parts": [{name: part[name] for name in told} for part in sidecar["parts"]],
+        "sidecar": key,
+        "expected": sidecar["expected"],
+    }
