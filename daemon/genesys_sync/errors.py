@@ -142,6 +142,12 @@ class PlatformUnreachable(GenesysSyncError):
     exit_code = EX_UNAVAILABLE
 
 
+class HandlerNotStarted(GenesysSyncError):
+    """A handler's `running` failed before it was ready, so nothing was started; the message names the handler."""
+
+    exit_code = EX_UNAVAILABLE
+
+
 class PortInUse(GenesysSyncError):
     """The health listener's address is taken by another process."""
 

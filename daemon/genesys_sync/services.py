@@ -226,7 +226,8 @@ class Http(Protocol):
 
 
 class Audit(Protocol):
-    """Audit entries of the delivery in hand: they commit together with its outcome, or not at all."""
+    """Audit entries of the delivery in hand: they commit together with its outcome, or not at all. Outside of `handle`
+    there is no delivery, and `record` raises RuntimeError."""
 
     def record(self, action: str, target: str, *, outcome: str = "success", **facts: Any) -> None: ...
 
@@ -242,7 +243,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a handler is given. In `running` and `check` the audit is absent-minded: entries belong to deliveries."""
+    """Everything that a handler is given, in `running` and `check`; what it needs later it keeps."""
 
     clock: Clock
     genesys: Genesys

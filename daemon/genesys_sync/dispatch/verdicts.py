@@ -1,0 +1,192 @@
+"""How a run of a handler ended → what becomes of its delivery. Pure: the table in `plugin`, as code.
+
+| ending                                   | state   | counted | due                                      | reason when dead              |
+| ---------------------------------------- | ------- | ------- | ---------------------------------------- | ----------------------------- |
+| Done                                     | done    | yes     |                                          |                               |
+| Skip                                     | skipped | yes     |                                          |                               |
+| Snooze, within the time limit            | ready   | no      | after its delay, at the limit at latest  |                               |
+| Snooze, past the time limit              | dead    | no      |                                          | TIME_EXHAUSTED                |
+| Park                                     | ready   | no      | now, once the handler is resumed         |                               |
+| TransientError, timeout, the unforeseen  | ready   | yes     | its delay, else the schedule or back-off |                               |
+| … and no attempt is left                 | dead    | yes     |                                          | its own, or ATTEMPTS_EXHAUSTED |
+| … and the next would be past the limit   | dead    | yes     |                                          | its own, or TIME_EXHAUSTED    |
+| StorageError                             | ready   | no      | between `backoff_base` and `backoff_cap` |                               |
+| … and the next would be past the limit   | dead    | no      |                                          | STORAGE_FULL, STORAGE_FAILED  |
+| PermanentError                           | dead    | yes     |                                          | its own                       |
+
+"Its own" is the code that the error carries, unless that is the general HANDLER_FAILED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import orjson
+
+from genesys_sync import backoff
+from genesys_sync.errors import PermanentError, ReasonCode, StorageError, StorageFull, TransientError
+from genesys_sync.events import Event, Topic
+from genesys_sync.ledger.base import Claim, DeliveryState, Verdict
+from genesys_sync.logs import scrub
+from genesys_sync.plugin import Done, Outcome, Park, Policy, Skip, Snooze
+
+TEXT_LIMIT: Final = 300
+"""Characters of an error or a note that the ledger keeps."""
+
+EMIT_LIMIT: Final = 1000
+"""Events that one run may emit."""
+
+BODY_LIMIT: Final = 256 << 10
+"""Bytes of an emitted event's body as JSON."""
+
+SHORTEST_SNOOZE: Final = timedelta(seconds=1)
+"""A handler that snoozes for no time at all would turn the dispatcher into a busy loop."""
+
+
+def judge(ending: Outcome | Exception, claim: Claim, policy: Policy, *, now_ms: int, random: Callable[[], float]) -> Verdict:
+    """The verdict on a run that returned an outcome or raised; a timeout is a TransientError(TIMED_OUT)."""
+    match ending:
+        case Done(note=note):
+            return Verdict(state=DeliveryState.DONE, note=sentence(note))
+        case Skip(reason=reason):
+            return Verdict(state=DeliveryState.SKIPPED, note=sentence(reason))
+        case Park(reason=reason):
+            return Verdict(state=DeliveryState.READY, counted=False, due_ms=now_ms, note=sentence(reason), park=sentence(reason))
+        case Snooze():
+            return _snoozed(ending, claim, policy, now_ms)
+        case PermanentError():
+            return Verdict(
+                state=DeliveryState.DEAD, reason=ending.code, error=sentence(ending.reason), correlation_id=ending.correlation_id
+            )
+        case StorageError():
+            return _waiting_for_storage(ending, claim, policy, now_ms, random)
+        case TransientError():
+            return _failed(ending, claim, policy, now_ms, random)
+        case _:
+            unforeseen = TransientError(f"{type(ending).__name__}: {ending}" if str(ending) else type(ending).__name__)
+            return _failed(unforeseen, claim, policy, now_ms, random)
+
+
+def is_foreseen(ending: Outcome | Exception) -> bool:
+    """False for an exception that the handler did not raise on purpose: a defect, to be logged with its traceback."""
+    return not isinstance(ending, Exception) or isinstance(ending, (TransientError, PermanentError, StorageError))
+
+
+def misuse(ending: object) -> str | None:
+    """What is wrong with an ending that breaks the interface in a way which only running it shows; None when it keeps to it.
+
+    Checked here, because the ledger would stumble over it in the middle of a commit that other deliveries share.
+    """
+    match ending:
+        case Done(emit=emit):
+            return _emit_misuse(emit)
+        case Snooze(delay=delay, emit=emit):
+            return _emit_misuse(emit) if isinstance(delay, timedelta) else "Snooze.delay must be a timedelta"
+        case TransientError(delay=delay) if not (delay is None or isinstance(delay, timedelta)):
+            return "TransientError.delay must be a timedelta"
+        case TransientError(code=code) | PermanentError(code=code) if not isinstance(code, ReasonCode):
+            return f"{type(ending).__name__}.code must be a ReasonCode"
+        case Skip() | Park() | Exception():
+            return None
+        case _:
+            return f"handle returned {type(ending).__name__}, not Done, Skip, Snooze or Park"
+
+
+def _emit_misuse(emit: object) -> str | None:
+    if not isinstance(emit, Sequence) or len(emit) > EMIT_LIMIT:
+        return f"emit must be a list of at most {EMIT_LIMIT} events"
+    for event in emit:
+        if not isinstance(event, Event):
+            return f"emit holds {type(event).__name__}, not an Event"
+        try:
+            size = len(orjson.dumps(event.body))
+        except TypeError as error:
+            return f"the body of an emitted {event.topic} is not JSON: {error}"
+        if size > BODY_LIMIT:
+            return f"the body of an emitted {event.topic} has more than {BODY_LIMIT} bytes"
+    return None
+
+
+def cause_of(error: Exception) -> Exception:
+    """The one exception inside of a group, as handlers with a task group of their own raise it; else the error itself."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def sentence(text: str) -> str:
+    """Fit for the ledger: no secret, no URL, at most `TEXT_LIMIT` characters."""
+    clean = scrub(str(text))  # a handler may have raised TransientError(error) with the exception itself
+    return clean if len(clean) <= TEXT_LIMIT else clean[: TEXT_LIMIT - 1] + "…"
+
+
+def dead_lettered(event: Event, *, handler: str, delivery_id: str, reason: ReasonCode, attempts: int, at: datetime) -> list[Event]:
+    """What a dead letter announces: one `delivery.dead_lettered`; nothing when the event is itself such an announcement,
+    so that a broken receiver of announcements does not feed itself."""
+    if event.topic == Topic.DELIVERY_DEAD_LETTERED:
+        return []
+    body = {"handler": handler, "deliveryId": delivery_id, "topic": event.topic, "reason": str(reason), "attempts": attempts}
+    return [event.derive(Topic.DELIVERY_DEAD_LETTERED, occurred_at=at, state=delivery_id, body=body)]
+
+
+def _limit_ms(claim: Claim, policy: Policy) -> int:
+    return claim.created_ms + _ms(policy.time_limit)
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)
+
+
+def _snoozed(snooze: Snooze, claim: Claim, policy: Policy, now_ms: int) -> Verdict:
+    limit_ms = _limit_ms(claim, policy)
+    if now_ms >= limit_ms:
+        return Verdict(
+            state=DeliveryState.DEAD, counted=False, snoozed=True, reason=ReasonCode.TIME_EXHAUSTED, error=sentence(snooze.reason)
+        )
+    due_ms = min(now_ms + _ms(max(snooze.delay, SHORTEST_SNOOZE)), limit_ms)  # one last look at the limit itself
+    return Verdict(state=DeliveryState.READY, counted=False, snoozed=True, due_ms=due_ms, note=sentence(snooze.reason))
+
+
+def _failed(error: TransientError, claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> Verdict:
+    attempts = claim.attempts + 1
+    dead: ReasonCode | None = None
+    due_ms = now_ms + _ms(_delay(error, attempts, policy, random))
+    if attempts >= policy.attempts:
+        dead = ReasonCode.ATTEMPTS_EXHAUSTED
+    elif due_ms > _limit_ms(claim, policy):
+        dead = ReasonCode.TIME_EXHAUSTED
+    if dead is not None and error.code is not ReasonCode.HANDLER_FAILED:
+        dead = error.code
+    return Verdict(
+        state=DeliveryState.READY if dead is None else DeliveryState.DEAD,
+        due_ms=due_ms if dead is None else 0,
+        reason=dead or error.code,
+        error=sentence(error.reason),
+        correlation_id=error.correlation_id,
+    )
+
+
+def _delay(error: TransientError, attempts: int, policy: Policy, random: Callable[[], float]) -> timedelta:
+    if error.delay is not None:
+        return max(error.delay, timedelta(0))
+    if policy.schedule:
+        return backoff.scheduled(attempts, policy.schedule, random=random)
+    base, cap = policy.backoff_base.total_seconds(), policy.backoff_cap.total_seconds()
+    return timedelta(seconds=backoff.full_jitter(attempts, base=base, cap=cap, random=random))
+
+
+def _waiting_for_storage(error: StorageError, claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> Verdict:
+    """A full disk uses up no attempt, so the wait cannot grow with their number: it grows with the delivery's age instead."""
+    base, cap = policy.backoff_base.total_seconds(), policy.backoff_cap.total_seconds()
+    age = max(0.0, (now_ms - claim.created_ms) / 1000)
+    due_ms = now_ms + round(1000 * max(base, random() * min(cap, age)))
+    late = due_ms > _limit_ms(claim, policy)
+    return Verdict(
+        state=DeliveryState.DEAD if late else DeliveryState.READY,
+        counted=False,
+        due_ms=0 if late else due_ms,
+        reason=ReasonCode.STORAGE_FULL if isinstance(error, StorageFull) else ReasonCode.STORAGE_FAILED,
+        error=sentence(str(error)),
+    )
