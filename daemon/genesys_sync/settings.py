@@ -324,6 +324,21 @@ def find_credentials(settings: GenesysSettings, *, environ: Mapping[str, str] | 
     )
 
 
+def find_sentry_dsn(settings: SentrySettings, *, environ: Mapping[str, str] | None = None) -> SecretStr | None:
+    """Where error reports go: the file named in the settings, then `SENTRY_DSN`; None when neither is given.
+
+    Raises ConfigurationError for a file that is empty or cannot be read.
+    """
+    if settings.dsn_file is not None:
+        problems: list[str] = []
+        dsn = read_secret(settings.dsn_file, "sentry.dsn_file", problems, guarded=False)
+        if problems:
+            raise ConfigurationError(problems)
+        return SecretStr(dsn)
+    dsn = (os.environ if environ is None else environ).get("SENTRY_DSN", "").strip()
+    return SecretStr(dsn) if dsn else None
+
+
 def _from_files(id_file: Path, secret_file: Path, source: str, *, guarded: bool) -> Credentials:
     problems: list[str] = []
     client_id = read_secret(id_file, "genesys.client_id_file", problems, guarded=False)

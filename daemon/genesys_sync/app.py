@@ -1,0 +1,244 @@
+"""The composition root: everything is opened here, runs in one task group, and is closed in the reverse order.
+
+    start   settings are proved → ledger → archive → platform → handlers → health listener → dispatcher → feed → READY
+    stop    STOPPING → feed → dispatcher drains → handlers → platform → ledger
+
+The daemon does not end because the platform is away: it waits. It ends for what waiting cannot mend, with one sentence:
+settings that cannot be used, an OAuth client that is refused at the start, a ledger or folder that cannot be written,
+a port that is taken, an fsync that failed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from genesys_sync import __version__, logs, outbound, sdnotify, sentry
+from genesys_sync.backoff import delays
+from genesys_sync.clock import Clock, SystemClock
+from genesys_sync.disk import free_bytes
+from genesys_sync.dispatch.dispatcher import Dispatcher
+from genesys_sync.dispatch.execution import DeliveryAudit
+from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
+from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerSyncFailed, TransientError
+from genesys_sync.feed.listener import Feed
+from genesys_sync.genesys import platform as genesys_platform
+from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
+from genesys_sync.ledger import open_ledger
+from genesys_sync.ledger.base import Ledger
+from genesys_sync.metrics import Metrics
+from genesys_sync.routing import Router
+from genesys_sync.scrubbing import register_secret
+from genesys_sync.services import Services
+from genesys_sync.settings import Credentials, Settings, find_credentials, find_sentry_dsn
+from genesys_sync.storage.local import LocalScratch, LocalStorage
+
+_log = logs.get_logger("app")
+
+PROVE_EVERY = 10.0
+"""Seconds between two proofs that the ledger can be written and that the archive has room."""
+
+
+@dataclass(slots=True)
+class Condition:
+    """What the proofs found last; read by the health report."""
+
+    ledger_writable: bool = True
+    archive_free: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Everything that runs, open and not started."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    ledger: Ledger
+    platform: genesys_platform.Platform
+    dispatcher: Dispatcher
+    feed: Feed
+    pulse: Pulse
+    condition: Condition
+
+
+async def run(settings: Settings, *, base: Path) -> int:
+    """The daemon, until SIGTERM or SIGINT; 0 after a clean drain. `base` is the folder from which handler files are named.
+
+    A second signal cuts the drain short. Raises GenesysSyncError, one sentence, for what waiting cannot mend.
+    """
+    logs.configure(settings.log)
+    credentials = find_credentials(settings.genesys)
+    _report_errors(settings)
+    handlers = load_handlers(settings, base=base)
+    try:
+        async with _opened(settings, credentials, handlers) as opened:
+            await _serve(opened)
+    except BaseExceptionGroup as group:
+        raise _cause(group) from None
+    finally:
+        sentry.close()
+    _log.info("stopped")
+    return 0
+
+
+def _report_errors(settings: Settings) -> None:
+    dsn = find_sentry_dsn(settings.sentry)
+    if dsn is not None:
+        sentry.init(dsn.get_secret_value(), environment=settings.sentry.environment, release=f"genesys-sync@{__version__}")
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, credentials: Credentials, handlers: list[LoadedHandler]) -> AsyncIterator[Opened]:
+    register_secret(credentials.client_secret.get_secret_value())
+    clock, metrics = SystemClock(), Metrics()
+    router = Router({handler.name: handler.topics for handler in handlers})
+    storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
+    async with (
+        open_ledger(settings.ledger.url, clock=clock, metrics=metrics) as ledger,
+        genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=metrics) as platform,
+        outbound.connect(settings.http) as http,
+    ):
+        await storage.open()
+        pulse = Pulse(clock)
+        services = Services(
+            clock=clock,
+            genesys=platform,
+            media=platform.media,
+            storage=storage,
+            scratch=LocalScratch(storage),
+            http=http,
+            audit=DeliveryAudit(clock),
+            log=logs.get_logger("handler"),
+        )
+        dispatcher = Dispatcher(
+            ledger=ledger,
+            handlers=handlers,
+            router=router,
+            services=services,
+            clock=clock,
+            metrics=metrics,
+            settings=settings.dispatch,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        feed = Feed(platform=platform, ledger=ledger, router=router, clock=clock, settings=settings.feed, metrics=metrics)
+        yield Opened(settings, clock, metrics, ledger, platform, dispatcher, feed, pulse, Condition())
+
+
+async def _serve(opened: Opened) -> None:
+    """From the first open door to drained."""
+    stop = anyio.Event()
+    async with anyio.create_task_group() as surroundings:
+        health = HealthServer(opened.settings.health.address, report=lambda: report(opened), metrics=opened.metrics)
+        host, port = await surroundings.start(health.run)
+        _log.info("health listens", address=f"{host}:{port}")
+        surroundings.start_soon(LoopGuard(opened.pulse, clock=opened.clock, metrics=opened.metrics).run)
+        surroundings.start_soon(_prove, opened)
+        surroundings.start_soon(_feed_watchdog, opened)
+        async with anyio.create_task_group() as work:
+            surroundings.start_soon(_obey_signals, stop, work)
+            await work.start(opened.dispatcher.run)
+            async with anyio.create_task_group() as listening:
+                listening.start_soon(_listen, opened)
+                await stop.wait()
+                listening.cancel_scope.cancel()
+            await opened.dispatcher.drain()
+        surroundings.cancel_scope.cancel()
+
+
+async def _listen(opened: Opened) -> None:
+    """Learn whose events these are, then hold the feed; a platform that is away is waited for."""
+    for pause in delays(base=2, cap=60, random=random.random):
+        try:
+            await opened.platform.identify()
+            break
+        except TransientError as error:
+            wait = max(1.0, pause)
+            _log.warning("the platform does not answer", error=error.reason, again_in=f"{wait:.0f}s")
+            sdnotify.notify(READY=1, STATUS="waiting for the platform")
+            await opened.clock.sleep(wait)
+    _log.info("running", organization_id=opened.platform.organization_id)
+    sdnotify.notify(READY=1, STATUS="running")
+    await opened.feed.run()
+
+
+async def _obey_signals(stop: anyio.Event, work: TaskGroup) -> None:
+    """The first SIGTERM or SIGINT drains; the second ends what is still running (it is handed back to the ledger)."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if stop.is_set():
+                _log.warning("second signal: not waiting any longer", signal=signal.Signals(number).name)
+                work.cancel_scope.cancel()
+                return
+            _log.info("draining", signal=signal.Signals(number).name)
+            sdnotify.notify(STOPPING=1, STATUS="draining")
+            stop.set()
+
+
+async def _feed_watchdog(opened: Opened) -> None:
+    def well() -> bool:
+        return opened.pulse.well()
+
+    await sdnotify.feed(well, sleep=opened.clock.sleep)
+
+
+async def _prove(opened: Opened) -> None:
+    """Keep knowing whether the ledger takes writes and how much room the archive has."""
+    while True:
+        try:
+            await opened.ledger.ping()
+            opened.condition.ledger_writable = True
+        except LedgerSyncFailed:
+            raise
+        except LedgerError as error:
+            opened.condition.ledger_writable = False
+            _log.error("the ledger cannot be written", error=str(error))
+        free = await to_thread.run_sync(free_bytes, opened.settings.storage.root)
+        opened.condition.archive_free = free
+        opened.metrics.storage_free_bytes.set(free)
+        await opened.clock.sleep(PROVE_EVERY)
+
+
+def report(opened: Opened) -> HealthReport:
+    """Ready: the ledger takes writes, and events flow or will again within the tolerance. Alive: nothing stands still."""
+    feed, condition = opened.feed.state, opened.condition
+    stalled = opened.pulse.reasons()
+    reasons = list(stalled)
+    if not condition.ledger_writable:
+        reasons.append("ledger_not_writable")
+    if condition.archive_free < opened.settings.storage.min_free:
+        reasons.append("archive_full")
+    flowing = feed.ready(opened.settings.feed.ready_within)
+    if not flowing:
+        reasons.append("no_events")
+    return HealthReport(
+        live=not stalled,
+        ready=condition.ledger_writable and flowing,
+        reasons=tuple(reasons),
+        facts={"connected": int(feed.connected), "archive_free_bytes": condition.archive_free},
+    )
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What made the task group end: our own error where there is one, the only other error otherwise."""
+    leaves = list(_leaves(group))
+    ours = [leaf for leaf in leaves if isinstance(leaf, GenesysSyncError)]
+    return (ours or leaves)[0] if ours or len(leaves) == 1 else group
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
