@@ -80,18 +80,23 @@ def misuse(ending: object) -> str | None:
     Checked here, because the ledger would stumble over it in the middle of a commit that other deliveries share.
     """
     match ending:
-        case Done(emit=emit):
-            return _emit_misuse(emit)
-        case Snooze(delay=delay, emit=emit):
-            return _emit_misuse(emit) if isinstance(delay, timedelta) else "Snooze.delay must be a timedelta"
-        case TransientError(delay=delay) if not (delay is None or isinstance(delay, timedelta)):
+        case Done():
+            return _emit_misuse(ending.emit)
+        case Snooze():
+            return _emit_misuse(ending.emit) if _is(ending.delay, timedelta) else "Snooze.delay must be a timedelta"
+        case TransientError() if not _is(ending.delay, timedelta, type(None)):
             return "TransientError.delay must be a timedelta"
-        case TransientError(code=code) | PermanentError(code=code) if not isinstance(code, ReasonCode):
+        case TransientError() | PermanentError() if not _is(ending.code, ReasonCode):
             return f"{type(ending).__name__}.code must be a ReasonCode"
         case Skip() | Park() | Exception():
             return None
         case _:
             return f"handle returned {type(ending).__name__}, not Done, Skip, Snooze or Park"
+
+
+def _is(value: object, *kinds: type) -> bool:
+    """isinstance, where the annotation promises as much already, and the promise is what is in doubt."""
+    return isinstance(value, kinds)
 
 
 def _emit_misuse(emit: object) -> str | None:

@@ -1,0 +1,68 @@
+"""The runs in progress: which claims this process holds, and the means to end each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from genesys_sync.ledger.base import Claim
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """One claim in a handler's hands.
+
+    lost         somebody else may have the delivery by now: whatever comes of this run is discarded
+    handed_back  cancelled while draining: released, unless it finished all the same
+    writing      its verdict is being written: what becomes of its lease now, the write itself will say
+    """
+
+    claim: Claim
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    lost: bool = False
+    handed_back: bool = False
+    writing: bool = False
+
+    def lose(self) -> None:
+        self.lost = True
+        self.scope.cancel()
+
+    def hand_back(self) -> None:
+        self.handed_back = True
+        self.scope.cancel()
+
+
+class Runs:
+    """All runs of this process, counted by handler."""
+
+    def __init__(self, handlers: Mapping[str, int]) -> None:
+        """`handlers`: how many runs of each there may be at one time."""
+        self._limits = dict(handlers)
+        self._counts = dict.fromkeys(handlers, 0)
+        self._runs: set[Run] = set()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Runs in progress by handler; handlers without any are there with 0."""
+        return dict(self._counts)
+
+    def free(self) -> dict[str, int]:
+        """Handlers with room for more, and for how many."""
+        return {name: limit - self._counts[name] for name, limit in self._limits.items() if self._counts[name] < limit}
+
+    def add(self, run: Run) -> None:
+        self._runs.add(run)
+        self._counts[run.claim.handler] += 1
+
+    def remove(self, run: Run) -> None:
+        self._runs.remove(run)
+        self._counts[run.claim.handler] -= 1
+
+    def __iter__(self) -> Iterator[Run]:
+        """A copy: runs may end while the caller waits."""
+        return iter(list(self._runs))
+
+    def __len__(self) -> int:
+        return len(self._runs)
