@@ -1,0 +1,188 @@
+"""The life of a delivery, as operations of the writer: claim, renew, settle, release, and what upkeep and people do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import apsw
+import orjson
+
+from genesys_sync.errors import ReasonCode
+from genesys_sync.ledger.base import Claim, DeliveryRecord, DeliveryState, Verdict
+from genesys_sync.ledger.recording import record_audit, record_events
+from genesys_sync.ledger.rows import EventRows, Parameters, claim_of, delivery_key, event_rows, record_of
+from genesys_sync.ledger.statements import run
+from genesys_sync.ledger.writer import Effects
+from genesys_sync.routing import RoutedEvent
+
+MAX_EXPIRED = 1_000
+_CRASH = "the lease ran out: the process died while the handler ran, or the handler outlived its lease"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far `add_deliveries` came: how many it made, and the event to go on from (None: it is through)."""
+
+    added: int
+    next_seq: int | None
+
+
+def claim(connection: apsw.Connection, free: Mapping[str, int], *, worker: str, now_ms: int, lease_ms: int) -> list[Claim]:
+    """Lease what is due, oldest first."""
+    until = now_ms + lease_ms
+    rows: list[tuple[Any, ...]] = []
+    for handler, places in free.items():
+        if places > 0:
+            rows += run(connection, "ready_deliveries", handler=handler, now_ms=now_ms, lease_until_ms=until, limit=places)
+    rows.sort(key=lambda row: row[-1])  # by due time; the sort is stable, and those of one handler come in order
+    claims = [claim_of(row) for row in rows]
+    for leased in claims:
+        run(connection, "lease", **_lease(leased), worker=worker, lease_until_ms=until)
+    return claims
+
+
+def renew(connection: apsw.Connection, claims: Sequence[Claim], *, now_ms: int, lease_ms: int) -> list[Claim]:
+    """Those still held, with their new end."""
+    until = now_ms + lease_ms
+    return [replace(held, lease_until_ms=until) for held in claims if run(connection, "renew", **_lease(held), lease_until_ms=until)]
+
+
+def release(connection: apsw.Connection, effects: Effects, claims: Sequence[Claim], *, now_ms: int) -> None:
+    """Ready now, uncounted; those already lost are passed over."""
+    for held in claims:
+        if run(connection, "release", **_lease(held), now_ms=now_ms):
+            effects.ready = True
+
+
+def settle(
+    connection: apsw.Connection,
+    effects: Effects,
+    held: Claim,
+    verdict: Verdict,
+    *,
+    now_ms: int,
+    emitted: Sequence[EventRows],
+    audit: Sequence[Parameters],
+) -> bool:
+    """False, and nothing is written, when the lease has been lost."""
+    if not _end_lease(connection, _lease(held), verdict, now_ms=now_ms):
+        return False
+    if verdict.park is not None:
+        run(connection, "park_handler", handler=held.handler, why=verdict.park, now_ms=now_ms)
+    if verdict.state is DeliveryState.READY:
+        effects.ready = True
+    record_events(connection, effects, emitted, now_ms=now_ms)
+    record_audit(connection, audit)
+    return True
+
+
+def return_expired(
+    connection: apsw.Connection,
+    effects: Effects,
+    *,
+    now_ms: int,
+    max_crashes: int,
+    announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
+) -> list[DeliveryRecord]:
+    """The longest expired first, at most a thousand; whoever finds so many comes again."""
+    returned = []
+    for event_seq, handler, fence, crashes in run(connection, "expired_leases", now_ms=now_ms, limit=MAX_EXPIRED):
+        key = {"event_seq": event_seq, "handler": handler}
+        dead = crashes + 1 >= max_crashes
+        verdict = Verdict(
+            state=DeliveryState.DEAD if dead else DeliveryState.READY, due_ms=now_ms, reason=ReasonCode.HANDLER_CRASHED, error=_CRASH
+        )
+        run(connection, "count_crash", **key)
+        _end_lease(connection, {**key, "fence": fence}, verdict, now_ms=now_ms)
+        [row] = run(connection, "delivery_in_history" if dead else "delivery", **key)
+        record = record_of(row)
+        if dead:
+            record_events(connection, effects, [event_rows(routed) for routed in announce(record)], now_ms=now_ms)
+        else:
+            effects.ready = True
+        returned.append(record)
+    return returned
+
+
+def replay(connection: apsw.Connection, effects: Effects, ids: Sequence[bytes], *, now_ms: int, audit: Sequence[Parameters]) -> int:
+    """How many were dead, and are ready now; the audit entries are written unless there was none."""
+    replayed = 0
+    for identity in ids:
+        for event_seq, handler in run(connection, "dead_by_id", id=identity):
+            run(connection, "replay", event_seq=event_seq, handler=handler, now_ms=now_ms)
+            run(connection, "delete_history", event_seq=event_seq, handler=handler)
+            _tally(connection, handler, DeliveryState.DEAD, -1)
+            replayed += 1
+    if replayed:
+        effects.ready = True
+        record_audit(connection, audit)
+    return replayed
+
+
+def resume(connection: apsw.Connection, effects: Effects, handler: str, *, now_ms: int, audit: Sequence[Parameters]) -> bool:
+    """False, and nothing is written, when the handler was not parked."""
+    if not run(connection, "unpark_handler", handler=handler):
+        return False
+    run(connection, "due_now", handler=handler, now_ms=now_ms)
+    effects.ready = True
+    record_audit(connection, audit)
+    return True
+
+
+def add_deliveries(
+    connection: apsw.Connection,
+    effects: Effects,
+    *,
+    handler: str,
+    patterns: Sequence[str],
+    since_ms: int,
+    now_ms: int,
+    from_seq: int | None,
+    limit: int,
+) -> Progress:
+    """One stretch of at most `limit` events, so that the other operations do not wait for all of them."""
+    topics = [topic for topic, _ in run(connection, "event_tally") if any(fnmatchcase(topic, pattern) for pattern in patterns)]
+    if from_seq is None:
+        [(from_seq,)] = run(connection, "first_recorded_since", since_ms=since_ms)
+    if from_seq is None or not topics:
+        return Progress(0, None)
+    wanted = {"handler": handler, "topics": orjson.dumps(topics).decode(), "since_ms": since_ms}
+    events = run(connection, "events_for_new_handler", **wanted, from_seq=from_seq, limit=limit)
+    added = 0
+    for event_seq, day, identity, missing in events:
+        if missing:
+            key = delivery_key(identity.hex(), handler)
+            run(connection, "insert_delivery", event_seq=event_seq, handler=handler, day=day, id=key, now_ms=now_ms)
+            effects.ready = True
+            added += 1
+    return Progress(added, events[-1][0] + 1 if len(events) == limit else None)
+
+
+def _lease(held: Claim) -> Parameters:
+    return {"event_seq": held.event_seq, "handler": held.handler, "fence": held.fence}
+
+
+def _end_lease(connection: apsw.Connection, lease: Parameters, verdict: Verdict, *, now_ms: int) -> bool:
+    """Put the delivery where the verdict says. False, and nothing is written, when the lease has been lost."""
+    run_ended = {
+        "counted": verdict.counted,
+        "snoozed": verdict.snoozed,
+        "reason": None if verdict.reason is None else verdict.reason.value,
+        "error": verdict.error,
+        "correlation_id": verdict.correlation_id,
+        "note": verdict.note,
+    }
+    if verdict.state is DeliveryState.READY:
+        return bool(run(connection, "settle_ready", **lease, **run_ended, due_ms=verdict.due_ms))
+    if not run(connection, "settle_finally", **lease, **run_ended, state=verdict.state.value, now_ms=now_ms):
+        return False
+    run(connection, "delete_delivery", event_seq=lease["event_seq"], handler=lease["handler"])
+    _tally(connection, lease["handler"], verdict.state, 1)
+    return True
+
+
+def _tally(connection: apsw.Connection, handler: str, state: DeliveryState, number: int) -> None:
+    run(connection, "tally_deliveries", handler=handler, state=state.value, deliveries=number)

@@ -1,0 +1,77 @@
+"""What people and gauges ask. Each function runs within one snapshot, on a connection that cannot write."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from genesys_sync.errors import ReasonCode
+from genesys_sync.events import Event
+from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Gap
+from genesys_sync.ledger.rows import event_of, parse_delivery_id, parse_event_id, record_of
+from genesys_sync.ledger.statements import run
+
+
+def watermark(connection: apsw.Connection, *, stream: str) -> int | None:
+    rows = run(connection, "watermark", stream=stream)
+    return int(rows[0][0]) if rows else None
+
+
+def gaps(connection: apsw.Connection, *, only_open: bool, limit: int) -> list[Gap]:
+    return [Gap(*row) for row in run(connection, "open_gaps" if only_open else "all_gaps", limit=limit)]
+
+
+def next_due(connection: apsw.Connection, *, handlers: Sequence[str]) -> int | None:
+    found = [run(connection, "next_due", handler=handler)[0][0] for handler in handlers]
+    return min((due_ms for due_ms in found if due_ms is not None), default=None)
+
+
+def counts(connection: apsw.Connection, *, now_ms: int) -> Counts:
+    deliveries: dict[str, dict[DeliveryState, int]] = defaultdict(dict)
+    due: list[int] = []
+    for handler, number, oldest_ms in run(connection, "ready_tally"):
+        deliveries[handler][DeliveryState.READY] = number
+        due.append(oldest_ms)
+    for handler, number in run(connection, "leased_tally"):
+        deliveries[handler][DeliveryState.LEASED] = number
+    for handler, state, number in run(connection, "delivery_tally"):
+        deliveries[handler][DeliveryState(state)] = number
+    [(open_gaps,)] = run(connection, "open_gap_tally")
+    return Counts(
+        events=dict(run(connection, "event_tally")),
+        deliveries=dict(deliveries),
+        oldest_ready_ms=min((moment for moment in due if moment <= now_ms), default=None),
+        parked=dict(run(connection, "parked_handlers")),
+        open_gaps=open_gaps,
+    )
+
+
+def find(connection: apsw.Connection, *, text: str, limit: int) -> list[DeliveryRecord]:
+    identity = parse_delivery_id(text.strip())
+    if identity is not None:
+        return _records(connection, run(connection, "delivery_by_id", id=identity)[:limit])
+    return _records(connection, run(connection, "deliveries_about", **_sought(text), limit=limit))
+
+
+def events_about(connection: apsw.Connection, *, text: str, limit: int) -> list[Event]:
+    return [event_of(row) for row in run(connection, "events_about", **_sought(text), limit=limit)]
+
+
+def dead_letters(connection: apsw.Connection, *, handler: str | None, reason: ReasonCode | None, limit: int) -> list[DeliveryRecord]:
+    code = None if reason is None else reason.value
+    return _records(connection, run(connection, "dead_letters", handler=handler, reason=code, limit=limit))
+
+
+def _sought(text: str) -> dict[str, str | bytes | None]:
+    return {"text": text.strip(), "event_id": parse_event_id(text.strip())}
+
+
+def _records(connection: apsw.Connection, places: Sequence[tuple[Any, ...]]) -> list[DeliveryRecord]:
+    found = []
+    for event_seq, handler, finished in places:
+        [row] = run(connection, "delivery_in_history" if finished else "delivery", event_seq=event_seq, handler=handler)
+        found.append(record_of(row))
+    return found

@@ -1,0 +1,58 @@
+"""What the feed writes: events, watermarks, gaps, audit entries. Each function is one operation of the writer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import apsw
+
+from genesys_sync.ledger.base import Appended
+from genesys_sync.ledger.rows import EventRows, Parameters
+from genesys_sync.ledger.statements import run
+from genesys_sync.ledger.writer import Effects
+
+
+def record_events(connection: apsw.Connection, effects: Effects, events: Sequence[EventRows], *, now_ms: int) -> Appended:
+    """Record those that are not yet here, each with its ready deliveries."""
+    recorded: Counter[str] = Counter()
+    for rows in events:
+        found = run(connection, "insert_event", **rows.event, now_ms=now_ms)
+        if not found:
+            continue
+        event_seq, day = found[0][0], rows.event["day"]
+        for handler, identity in rows.deliveries:
+            run(connection, "insert_delivery", event_seq=event_seq, handler=handler, day=day, id=identity, now_ms=now_ms)
+            effects.ready = True
+        recorded[rows.event["topic"]] += 1
+        effects.recorded[rows.event["topic"], rows.event["origin"]] += 1
+    for topic, number in recorded.items():
+        run(connection, "tally_events", topic=topic, events=number)
+    new = recorded.total()
+    return Appended(recorded=new, duplicates=len(events) - new)
+
+
+def move_watermark(connection: apsw.Connection, stream: str, up_to_ms: int) -> None:
+    """Forward, never backward."""
+    run(connection, "move_watermark", stream=stream, up_to_ms=up_to_ms)
+
+
+def open_gap(connection: apsw.Connection, *, from_ms: int, to_ms: int, cause: str) -> int:
+    """The new gap's id."""
+    [(identity,)] = run(connection, "insert_gap", from_ms=from_ms, to_ms=to_ms, cause=cause)
+    return int(identity)
+
+
+def close_gap(connection: apsw.Connection, gap_id: int, *, at_ms: int) -> None:
+    """The first closing counts."""
+    run(connection, "close_gap", id=gap_id, at_ms=at_ms)
+
+
+def record_audit(connection: apsw.Connection, entries: Sequence[Parameters]) -> None:
+    for entry in entries:
+        run(connection, "insert_audit", **entry)
+
+
+def pulse(connection: apsw.Connection, *, now_ms: int) -> None:
+    """Write something, and nothing that matters."""
+    run(connection, "pulse", now_ms=now_ms)
