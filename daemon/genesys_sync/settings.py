@@ -127,6 +127,7 @@ class FeedSettings(_Section):
     intake_limit: Size = 8 << 20
     backfill_first: PositiveDuration = timedelta(hours=24)
     backfill_overlap: PositiveDuration = timedelta(minutes=5)
+    backfill_settle: PositiveDuration = timedelta(minutes=1)
     backfill_long_calls: PositiveDuration = timedelta(hours=24)
     reconcile_every: PositiveDuration = timedelta(minutes=15)
     reconcile_window: PositiveDuration = timedelta(hours=2)

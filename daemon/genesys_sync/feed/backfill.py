@@ -1,0 +1,227 @@
+"""What the socket did not show: gaps, worked off from analytics until they close, and a reconciliation at regular times.
+
+A gap is recorded before the watermark can pass it, so a crash loses none. It is paged at once, for the sake of speed, and closed
+only by a paging which began a settling time after the gap's end, because analytics lags behind. Live and back-filled copies of one
+conversation's end have one id; the ledger records it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from random import random as system_random
+from typing import Any, Final, TypeVar
+
+import anyio
+
+from genesys_sync.backoff import delays
+from genesys_sync.clock import Clock
+from genesys_sync.errors import LedgerFull, PermanentError
+from genesys_sync.events import Event, Origin
+from genesys_sync.feed.facts import conversation_ended
+from genesys_sync.feed.intake import STREAM
+from genesys_sync.feed.platform import FeedPlatform
+from genesys_sync.feed.protocol import PLATFORM_ERRORS, failure_ending
+from genesys_sync.feed.snapshots import LiveConversations, from_analytics
+from genesys_sync.ledger.base import Gap, Ledger
+from genesys_sync.logs import get_logger
+from genesys_sync.metrics import Metrics
+from genesys_sync.routing import Router
+from genesys_sync.settings import FeedSettings
+
+_BATCH: Final = 100
+_FULL_RETRY: Final = 5.0
+_LOOKED_LIMIT: Final = 10_000
+
+_log = get_logger("feed.backfill")
+T = TypeVar("T")
+
+
+def windows(gaps: Sequence[Gap], *, overlap_ms: int) -> list[tuple[int, int]]:
+    """The fewest intervals that cover the gaps, oldest first; gaps nearer to each other than the overlap share one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted((gap.from_ms, gap.to_ms) for gap in gaps):
+        if joined and start <= joined[-1][1] + overlap_ms:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+class Backfill:
+    """Closes gaps and reconciles. `start` first, then `run`, which returns only by cancellation or LedgerError."""
+
+    def __init__(
+        self,
+        *,
+        platform: FeedPlatform,
+        ledger: Ledger,
+        router: Router,
+        clock: Clock,
+        settings: FeedSettings,
+        metrics: Metrics,
+        conversations: LiveConversations,
+        random: Callable[[], float] = system_random,
+    ) -> None:
+        self._platform = platform
+        self._ledger = ledger
+        self._router = router
+        self._clock = clock
+        self._settings = settings
+        self._metrics = metrics
+        self._conversations = conversations
+        self._random = random
+        self._overlap_ms = _ms(settings.backfill_overlap)
+        self._looked: set[int] = set()
+        self._wake = anyio.Event()
+        self._paging = anyio.Lock()
+        self.open_gaps = 0
+        self.refused = ""
+        """Why the platform refuses back-fill, in one sentence; empty while it does not."""
+
+    async def start(self) -> int:
+        """Record the gap since the process last lived (on a first start, of `backfill_first`), and return its end, from which on
+        the caller knows what is missed. The watermark moves there: what lies before it is in the ledger or in a gap."""
+        now = self._clock.epoch_ms()
+        mark = await self._ledger.watermark(STREAM)
+        since = min(mark, now) if mark is not None else now - _ms(self._settings.backfill_first)
+        await self.missed(since, now, "first_start" if mark is None else "restart")
+        await self._patiently(lambda: self._ledger.append([], watermark=(STREAM, now)))
+        return now
+
+    async def missed(self, from_ms: int, to_ms: int, cause: str) -> None:
+        """Record an interval without a live subscription; it is durable afterwards, and will be worked off."""
+        await self._patiently(lambda: self._ledger.open_gap(from_ms=from_ms, to_ms=max(from_ms, to_ms), cause=cause))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work gaps off and reconcile, until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._close_gaps)
+            group.start_soon(self._reconcile)
+
+    async def _close_gaps(self) -> None:
+        settle = _ms(self._settings.backfill_settle)
+        while True:
+            self._wake = anyio.Event()
+            gaps = await self._ledger.gaps()
+            self._show(len(gaps))
+            self._looked &= {gap.id for gap in gaps}
+            now = self._clock.epoch_ms()
+            ripe = [gap for gap in gaps if now >= gap.to_ms + settle]
+            fresh = [gap for gap in gaps if gap not in ripe and gap.id not in self._looked]
+            if not ripe and not fresh:
+                await self._wait((min(gap.to_ms for gap in gaps) + settle - now) / 1000 if gaps else None)
+                continue
+            for start, end in windows([*ripe, *fresh], overlap_ms=self._overlap_ms):
+                await self._persist(lambda start=start, end=end: self._page(start, end))  # type: ignore[misc]  # a lambda's defaults
+            self._looked |= {gap.id for gap in fresh}
+            for gap in ripe:
+                await self._patiently(lambda gap=gap: self._ledger.close_gap(gap.id, at_ms=self._clock.epoch_ms()))  # type: ignore[misc]
+                _log.info("gap_closed", cause=gap.cause, seconds=(gap.to_ms - gap.from_ms) / 1000)
+
+    async def _reconcile(self) -> None:
+        while True:
+            await self._clock.sleep(self._settings.reconcile_every.total_seconds())
+            await self._persist(self._page_recent)
+
+    async def _page_recent(self) -> None:
+        now = self._clock.epoch_ms()
+        await self._page(now - _ms(self._settings.reconcile_window), now)
+
+    async def _page(self, from_ms: int, to_ms: int) -> None:
+        """Everything that ended in the interval is in the ledger afterwards. One paging at a time: the rate budget is shared."""
+        async with self._paging, _closing(self._records(from_ms, to_ms)) as records:
+            batch: list[Event] = []
+            async for record in records:
+                folded = from_analytics(record, received=self._clock.now())
+                if folded.end is None:
+                    if folded.faults:
+                        self._metrics.backfill_conversations.labels("unreadable").inc()
+                    continue
+                batch.append(conversation_ended(folded.end, organization_id=self._platform.organization_id, origin=Origin.BACKFILL))
+                if len(batch) >= _BATCH:
+                    await self._record(batch)
+                    batch = []
+            if batch:
+                await self._record(batch)
+
+    def _records(self, from_ms: int, to_ms: int) -> AsyncIterator[Mapping[str, Any]]:
+        start = _moment(from_ms) - self._settings.backfill_overlap
+        return self._platform.conversations.ended_between(start, _moment(to_ms), long_calls=self._settings.backfill_long_calls)
+
+    async def _record(self, events: Sequence[Event]) -> None:
+        routed = self._router.route(events)
+        appended = await self._patiently(lambda: self._ledger.append(routed))
+        self._metrics.backfill_conversations.labels("new").inc(appended.recorded)
+        self._metrics.backfill_conversations.labels("known").inc(appended.duplicates)
+        for event in events:
+            if event.conversation_id is not None:
+                self._conversations.forget(event.conversation_id)
+
+    async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work, again and again until it is done: what the platform refuses today it may grant tomorrow."""
+        waits = delays(
+            base=self._settings.backoff_base.total_seconds(), cap=self._settings.backoff_cap.total_seconds(), random=self._random
+        )
+        while True:
+            try:
+                await work()
+            except PLATFORM_ERRORS as error:
+                ending = failure_ending(error)
+                wait = max(next(waits), ending.wait)
+                if isinstance(error, PermanentError):
+                    if self.refused != error.reason:
+                        _log.error("backfill_refused", reason=error.reason, code=error.code, wait=wait, gaps=self.open_gaps)
+                    self.refused = error.reason
+                else:
+                    _log.warning("backfill_failed", cause=ending.cause, detail=ending.detail, wait=round(wait, 1))
+                await self._clock.sleep(wait)
+            else:
+                self.refused = ""
+                return
+
+    async def _patiently(self, write: Callable[[], Awaitable[T]]) -> T:
+        """A ledger without space is waited out; the intake says so in the log and in the state."""
+        while True:
+            try:
+                return await write()
+            except LedgerFull:
+                await self._clock.sleep(_FULL_RETRY)
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Until a gap is recorded, or the time has passed."""
+        async with anyio.create_task_group() as group:
+            if seconds is not None:
+
+                async def timer() -> None:
+                    await self._clock.sleep(seconds)
+                    group.cancel_scope.cancel()
+
+                group.start_soon(timer)
+            await self._wake.wait()
+            group.cancel_scope.cancel()
+
+    def _show(self, count: int) -> None:
+        self.open_gaps = count
+        self._metrics.gaps_open.set(count)
+
+
+@asynccontextmanager
+async def _closing(records: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """An async generator left half-way must be closed where it was used; other iterators need nothing."""
+    try:
+        yield records
+    finally:
+        close = getattr(records, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _ms(span: timedelta) -> int:
+    return round(span.total_seconds() * 1000)
+
+
+def _moment(epoch_ms: int) -> datetime:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)

@@ -1,0 +1,215 @@
+"""One connection's state machine. Pure: no I/O, time is an argument (monotonic seconds).
+
+    OPEN ── quiet for ping_every ──► PINGED ── unanswered for 10 s, or silence ──► ENDED
+      ▲                                │                                             ▲
+      └────────── any frame ───────────┘          a closing frame, the renewal time ─┘
+
+    HELD: the intake is full and the socket is not read, so silence says nothing; leaving it starts the clocks afresh.
+
+What an ending leads to is part of it: `Ending.next` says what the next connection needs. docs/specs/feed-states.md draws both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from genesys_sync.errors import CredentialsRefused, PermanentError, ReasonCode, TransientError
+from genesys_sync.feed.frames import BadFrame, FaultCode, Frame, NoLongerSubscribed, SocketClosing, TokenRevoked
+
+PONG_WITHIN: Final = 10.0
+LONG_LIVED: Final = 30.0
+"""A connection that was live for longer, in seconds, has proved that channel and token are good."""
+HELD_TICK: Final = 1.0
+REFUSED_WAIT: Final = 300.0
+PLATFORM_ERRORS: Final = (TransientError, PermanentError, CredentialsRefused)
+
+
+class ConnectionState(StrEnum):
+    """Where a connection stands."""
+
+    OPEN = "open"
+    PINGED = "pinged"
+    HELD = "held"
+    ENDED = "ended"
+
+
+class Next(StrEnum):
+    """What the next connection needs before it can be opened. Token and channel are one unit: a channel dies with its token."""
+
+    SAME_CHANNEL = "same_channel"
+    NEW_CHANNEL = "new_channel"
+    NEW_TOKEN = "new_token"  # noqa: S105  (a state, not a secret)
+
+
+class Cause(StrEnum):
+    """Why there is no live connection. A closed list: it labels a metric and names gaps."""
+
+    STARTED = "started"
+    SILENT = "silent"
+    PING_UNANSWERED = "ping_unanswered"
+    SOCKET_CLOSING = "socket_closing"
+    NO_LONGER_SUBSCRIBED = "no_longer_subscribed"
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105  (a state, not a secret)
+    CHANNEL_EXPIRING = "channel_expiring"
+    CHANNEL_GONE = "channel_gone"
+    CLOSED = "closed"
+    FRAME_NOT_UTF8 = "frame_not_utf8"
+    FRAME_TOO_BIG = "frame_too_big"
+    UPGRADE_REFUSED = "upgrade_refused"
+    HANDSHAKE_INVALID = "handshake_invalid"
+    UNREACHABLE = "unreachable"
+    CREDENTIALS_REFUSED = "credentials_refused"
+    REQUEST_FAILED = "request_failed"
+    REQUEST_REFUSED = "request_refused"
+    NOTHING_PERMITTED = "nothing_permitted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How one round ended, and what follows.
+
+    detail  for people: a close code, a status; never a URL, never a frame's content
+    wait    at least so many seconds before the next round
+    """
+
+    cause: Cause
+    next: Next = Next.SAME_CHANNEL
+    detail: str = ""
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendPing:
+    """Send a ping now."""
+
+
+def close_ending(code: int | None) -> Ending:
+    """A close by the platform, by its close code (None: the connection broke without one). None of them ends the process.
+
+    Policy and authentication codes renew the token first; whatever else happened, the channel may still be good.
+    """
+    renew = code in (1008, 3000, 4401, 4403)
+    return Ending(
+        cause=Cause.CLOSED, next=Next.NEW_TOKEN if renew else Next.SAME_CHANNEL, detail="no close code" if code is None else str(code)
+    )
+
+
+def upgrade_ending(status: int, *, retry_after: float) -> Ending:
+    """A refused upgrade, by its status. `retry_after` in seconds, 0 when the answer did not say."""
+    if status == 401:
+        following = Next.NEW_TOKEN
+    elif status in (408, 413, 425, 429) or status >= 500 or status < 400:
+        following = Next.SAME_CHANNEL
+    else:
+        following = Next.NEW_CHANNEL
+    return Ending(cause=Cause.UPGRADE_REFUSED, next=following, detail=f"status {status}", wait=retry_after)
+
+
+def failure_ending(error: TransientError | PermanentError | CredentialsRefused) -> Ending:
+    """A request that failed on the way to a live connection. The one place that says which failures change what we do next;
+    all of them are tried again, because a vendor's outage or a missing permission must not end the process."""
+    if isinstance(error, CredentialsRefused):
+        return Ending(cause=Cause.CREDENTIALS_REFUSED, detail=str(error))
+    if isinstance(error, TransientError):
+        return Ending(cause=Cause.REQUEST_FAILED, detail=error.reason, wait=error.delay.total_seconds() if error.delay else 0.0)
+    if error.code is ReasonCode.NOT_FOUND:
+        return Ending(cause=Cause.CHANNEL_GONE, next=Next.NEW_CHANNEL, detail=error.reason)
+    if error.code is ReasonCode.UNAUTHORIZED:
+        return Ending(cause=Cause.REQUEST_REFUSED, next=Next.NEW_TOKEN, detail=error.reason)
+    return Ending(cause=Cause.REQUEST_REFUSED, detail=error.reason, wait=REFUSED_WAIT)
+
+
+_ENDINGS: Final = {
+    SocketClosing: Ending(cause=Cause.SOCKET_CLOSING),
+    NoLongerSubscribed: Ending(cause=Cause.NO_LONGER_SUBSCRIBED, next=Next.NEW_CHANNEL),
+    TokenRevoked: Ending(cause=Cause.TOKEN_REVOKED, next=Next.NEW_TOKEN),
+}
+
+
+class Protocol:
+    """Liveness of one open connection, and what each frame means for it.
+
+    `silence`, `ping_every` in seconds; `renew_at` is the monotonic time at which the channel is to be replaced.
+    `moved` is told of each transition: the one place where they are logged.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: float,
+        ping_every: float,
+        silence: float,
+        renew_at: float,
+        moved: Callable[[ConnectionState, ConnectionState, str], None],
+    ) -> None:
+        self.state = ConnectionState.OPEN
+        self.last_frame = now
+        self._ping_every = ping_every
+        self._silence = silence
+        self._renew_at = renew_at
+        self._pinged_at = now
+        self._moved = moved
+
+    def received(self, frame: Frame, now: float) -> Ending | None:
+        """A frame came: every frame is a sign of life and answers the ping; some end the connection."""
+        self.last_frame = now
+        if self.state is ConnectionState.PINGED:
+            self._move(ConnectionState.OPEN, "answered")
+        ending = _ENDINGS.get(type(frame))
+        if isinstance(frame, BadFrame):
+            if frame.code is FaultCode.FRAME_NOT_UTF8:
+                ending = Ending(cause=Cause.FRAME_NOT_UTF8, detail=frame.got)
+            elif frame.code is FaultCode.FRAME_TOO_BIG:
+                ending = Ending(cause=Cause.FRAME_TOO_BIG, detail=frame.got)
+        return self.end(ending) if ending else None
+
+    def tick(self, now: float) -> SendPing | Ending | None:
+        """What time alone demands. To be called again at `due`, or earlier; early calls change nothing."""
+        if self.state is ConnectionState.ENDED:
+            return None
+        if now >= self._renew_at:
+            return self.end(Ending(cause=Cause.CHANNEL_EXPIRING, next=Next.NEW_TOKEN))
+        if self.state is ConnectionState.HELD:
+            return None
+        if now - self.last_frame >= self._silence:
+            return self.end(Ending(cause=Cause.SILENT, detail=f"{now - self.last_frame:.0f} s"))
+        if self.state is ConnectionState.PINGED:
+            return self.end(Ending(cause=Cause.PING_UNANSWERED)) if now - self._pinged_at >= PONG_WITHIN else None
+        if now - self.last_frame >= self._ping_every:
+            self._pinged_at = now
+            self._move(ConnectionState.PINGED, "quiet")
+            return SendPing()
+        return None
+
+    def due(self, now: float) -> float:
+        """The monotonic time of the next `tick` that can matter, as things stand now; frames only ever make it later."""
+        if self.state is ConnectionState.ENDED:
+            return self._renew_at
+        if self.state is ConnectionState.HELD:
+            return min(self._renew_at, now + HELD_TICK)
+        nearest = self._pinged_at + PONG_WITHIN if self.state is ConnectionState.PINGED else self.last_frame + self._ping_every
+        return min(self._renew_at, self.last_frame + self._silence, nearest)
+
+    def hold(self) -> None:
+        """We stop reading: the intake is full."""
+        if self.state is not ConnectionState.ENDED:
+            self._move(ConnectionState.HELD, "the intake is full")
+
+    def release(self, now: float) -> None:
+        """We read again; silence is counted from now."""
+        if self.state is ConnectionState.HELD:
+            self.last_frame = now
+            self._move(ConnectionState.OPEN, "the intake has room")
+
+    def end(self, ending: Ending) -> Ending:
+        """The connection is over; the same ending is given back. Ending twice changes nothing."""
+        if self.state is not ConnectionState.ENDED:
+            self._move(ConnectionState.ENDED, ending.cause)
+        return ending
+
+    def _move(self, to: ConnectionState, why: str) -> None:
+        before, self.state = self.state, to
+        self._moved(before, to, why)
