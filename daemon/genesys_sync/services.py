@@ -143,9 +143,14 @@ class Conversations(Protocol):
 class Genesys(Protocol):
     """The platform, under one token, one rate budget and one retry policy."""
 
-    organization_id: str
-    recordings: Recordings
-    conversations: Conversations
+    @property
+    def organization_id(self) -> str: ...
+
+    @property
+    def recordings(self) -> Recordings: ...
+
+    @property
+    def conversations(self) -> Conversations: ...
 
     async def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object | None = None) -> Any:
         """Any operation of the published API: parsed JSON, or None for an empty answer. `path` begins with `/api/v2/`.

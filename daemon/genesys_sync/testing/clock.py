@@ -1,4 +1,4 @@
-"""For tests, ours and yours: time that stands still until told, events made easily, a harness for handlers, a pytest plugin."""
+"""Time that stands still until told."""
 
 from __future__ import annotations
 
