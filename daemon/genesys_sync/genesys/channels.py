@@ -1,0 +1,86 @@
+"""Notification channels: made and subscribed here, listened to by `feed`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from genesys_sync.errors import PermanentError, ReasonCode, TransientError
+from genesys_sync.genesys.auth import Tokens
+from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.conversations import parse_time
+from genesys_sync.services import MediaUrl
+
+TOPICS_MAX = 1000
+_CHANNEL_ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A notification channel. Whoever holds `connect_uri` may listen: it is a secret, and prints as its host alone."""
+
+    id: str
+    connect_uri: MediaUrl
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """What became of a topic that was subscribed to."""
+
+    id: str
+    permitted: bool
+    missing_permissions: tuple[str, ...] = ()
+
+
+class ChannelService:
+    """`/api/v2/notifications/channels`."""
+
+    def __init__(self, client: Client, tokens: Tokens) -> None:
+        self._client = client
+        self._tokens = tokens
+
+    async def create(self) -> Channel:
+        """A new channel, belonging to the present token. The platform keeps twenty for a client and drops the least used.
+
+        Not repeated when it is unknown whether the platform acted. Raises CredentialsRefused, TransientError or PermanentError.
+        """
+        await self._tokens.get()
+        reply = await self._client.call("POST", "/api/v2/notifications/channels", shape=dict)
+        channel_id, uri = reply.body.get("id"), reply.body.get("connectUri")
+        if not isinstance(channel_id, str) or not _CHANNEL_ID.fullmatch(channel_id) or not isinstance(uri, str) or not uri:
+            raise TransientError("the new channel has no id or address", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id)
+        return Channel(channel_id, MediaUrl(uri), parse_time(reply.body.get("expires")))
+
+    async def subscribe(self, channel_id: str, topics: Sequence[str]) -> list[TopicState]:
+        """The channel's topics are these and no others; the answer has a state for each, in the order given.
+
+        A topic that the platform left out of its answer is not permitted. Raises PermanentError(NOT_FOUND) when the channel
+        is gone, ValueError for more than 1,000 topics.
+        """
+        if len(topics) > TOPICS_MAX:
+            raise ValueError(f"a channel takes {TOPICS_MAX} topics, not {len(topics)}")
+        if not _CHANNEL_ID.fullmatch(channel_id):
+            raise PermanentError("a channel id holds letters, digits, - and _ only", code=ReasonCode.ID_INVALID)
+        reply = await self._client.call(
+            "PUT",
+            f"/api/v2/notifications/channels/{channel_id}/subscriptions",
+            params={"ignoreErrors": "true"},
+            json=[{"id": topic} for topic in topics],
+            repeatable=True,
+            shape=dict,
+        )
+        entities = reply.body.get("entities")
+        answered = {entity.get("id"): entity for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)}
+        return [_state(topic, answered.get(topic)) for topic in topics]
+
+
+def _state(topic: str, entity: dict[str, Any] | None) -> TopicState:
+    if entity is None:
+        return TopicState(topic, permitted=False)
+    missing = entity.get("missingPermissions")
+    names = tuple(str(name)[:100] for name in missing[:20]) if isinstance(missing, list) else ()
+    return TopicState(topic, permitted=entity.get("state", "Permitted") == "Permitted", missing_permissions=names)

@@ -1,0 +1,243 @@
+"""The one way to the platform: every request passes here, under one token, one rate budget and one policy for trouble.
+
+| the answer                  | what is done                                                  | when that does not help                  |
+| --------------------------- | ------------------------------------------------------------- | ---------------------------------------- |
+| 401                         | the token is renewed once and the request sent once more      | TransientError(UNAUTHORIZED)             |
+| 429                         | everybody pauses for Retry-After; then again                  | TransientError(RATE_LIMITED)             |
+| 408, 502, 503, 504, none    | again with full jitter, if repeating is harmless              | TransientError(UNREACHABLE)              |
+| not JSON, wrong shape       | the same                                                      | TransientError(BAD_ANSWER)               |
+| other 5xx                   | —                                                             | TransientError(BAD_ANSWER)               |
+| 403, 404, other 4xx, 3xx    | —                                                             | PlatformRefused (a PermanentError)       |
+
+At most TRIES requests for one call, and no wait that would end more than PATIENCE seconds after its start: a longer one is the
+caller's to take (TransientError with its delay).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import orjson
+
+from genesys_sync.backoff import full_jitter, retry_after
+from genesys_sync.clock import Clock
+from genesys_sync.errors import CredentialsRefused, PermanentError, ReasonCode, TransientError
+from genesys_sync.genesys.answers import Answer, Kind, bad_answer, classify, failure, no_answer, operation
+from genesys_sync.genesys.auth import REFUSED_PAUSE, Tokens
+from genesys_sync.genesys.budget import Budget
+from genesys_sync.logs import get_logger
+from genesys_sync.metrics import Metrics
+from genesys_sync.settings import GenesysSettings
+
+TRIES = 4
+PATIENCE = 75.0
+"""Seconds; a whole rate window and a little."""
+BODY_LIMIT = 64 << 20
+_BACKOFF_BASE = 1.0
+_BACKOFF_CAP = 15.0
+_OPERATIONS = 200
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PATH = re.compile(r"/api/v2(?:/[A-Za-z0-9._~:@!$&'()*+,;=%\-]+)+")
+_DISGUISED = ("%2e", "%2f", "%5c", "%00")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer: the status tells 200 from 202; `body` is parsed JSON, None when empty."""
+
+    status: int
+    body: Any
+    correlation_id: str
+
+
+class Client:
+    """Requests to the API host; the bearer token goes nowhere else."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        tokens: Tokens,
+        settings: GenesysSettings,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        random: Callable[[], float],
+    ) -> None:
+        self._session = session
+        self._tokens = tokens
+        self._base = settings.api
+        self._timeout = aiohttp.ClientTimeout(total=settings.request_timeout.total_seconds())
+        self._clock = clock
+        self._metrics = metrics
+        self._random = random
+        self._budget = Budget(allowed=settings.requests_per_minute, share=settings.request_share)
+        self._waiting = 0
+        self._operations: set[str] = set()
+        self._log = get_logger(__name__)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object | None = None,
+        repeatable: bool | None = None,
+        shape: type | None = None,
+    ) -> Reply:
+        """One operation. `repeatable`: sending it twice is harmless (default: by the method). `shape`: the JSON type that the
+        answer must have; another is treated like an answer that is not JSON.
+
+        Raises TransientError or PermanentError (PlatformRefused where the platform answered), with its correlation id.
+        """
+        check_path(path)
+        may_repeat = method in _SAFE if repeatable is None else repeatable
+        name = self._operation(method, path)
+        deadline = self._clock.monotonic() + PATIENCE
+        renewed = False
+        tries = 0
+        while True:
+            tries += 1
+            token = await self._token()
+            await self._turn(name, deadline)
+            answer, asked_wait = await self._send(name, method, path, token, params, json, shape)
+            if answer.kind is Kind.OK:
+                return Reply(answer.status, answer.body, answer.correlation_id)
+            self._log.debug(
+                "request_failed",
+                operation=name,
+                status=answer.status,
+                code=answer.code,
+                correlation_id=answer.correlation_id,
+                attempt=tries,
+            )
+            if answer.kind is Kind.RENEW and not renewed:
+                renewed = True
+                tries -= 1
+                await self._token(instead_of=token)
+                continue
+            wait = self._wait(answer, asked_wait, tries)
+            again = answer.kind is Kind.SLOW_DOWN or (answer.kind is Kind.AGAIN and may_repeat)
+            if not again or tries >= TRIES or self._clock.monotonic() + wait > deadline:
+                raise failure(answer, name, delay=timedelta(seconds=wait) if answer.kind is Kind.SLOW_DOWN else None)
+            if answer.kind is Kind.AGAIN:
+                await self._clock.sleep(wait)
+
+    async def _token(self, *, instead_of: str | None = None) -> str:
+        """For work on deliveries a refused client is trouble that passes: whoever runs this will mend it. `Tokens` itself
+        tells the two apart."""
+        try:
+            return await (self._tokens.get() if instead_of is None else self._tokens.renew(instead_of=instead_of))
+        except CredentialsRefused as error:
+            raise TransientError(str(error), code=ReasonCode.UNAUTHORIZED, delay=timedelta(seconds=REFUSED_PAUSE)) from None
+
+    async def _turn(self, name: str, deadline: float) -> None:
+        """Wait until the budget allows one more request. Raises TransientError where that would take too long."""
+        self._waiting += 1
+        try:
+            while (wait := self._budget.wait(self._clock.monotonic())) > 0:
+                # whoever waits behind a whole window's worth of others waits for the windows after it, too
+                total = wait + 60.0 * ((self._waiting - 1) // self._budget.limit)
+                if self._clock.monotonic() + total > deadline:
+                    raise TransientError(
+                        f"{name}: the rate budget is used up", code=ReasonCode.RATE_LIMITED, delay=timedelta(seconds=total)
+                    )
+                await self._clock.sleep(wait)
+        finally:
+            self._waiting -= 1
+        self._budget.sent(self._clock.monotonic())
+
+    def _wait(self, answer: Answer, asked_wait: timedelta | None, tries: int) -> float:
+        """Seconds until the next try. After a 429 everybody waits, so that the second one of a minute never comes."""
+        if answer.kind is not Kind.SLOW_DOWN:
+            return full_jitter(tries, base=_BACKOFF_BASE, cap=_BACKOFF_CAP, random=self._random)
+        now = self._clock.monotonic()
+        wait = asked_wait.total_seconds() if asked_wait is not None else self._budget.until_reset(now)
+        self._budget.pause(now, wait)
+        self._metrics.api_rate_limited.inc()
+        self._log.warning("rate_limited", pause_seconds=round(wait, 1), correlation_id=answer.correlation_id)
+        return wait
+
+    async def _send(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        token: str,
+        params: Mapping[str, str] | None,
+        json: object | None,
+        shape: type | None,
+    ) -> tuple[Answer, timedelta | None]:
+        """One request and its judged answer, with the wait that the platform asked for. The budget is told of both."""
+        started = self._clock.monotonic()
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        data = None
+        if json is not None:
+            data = orjson.dumps(json)
+            headers["Content-Type"] = "application/json"
+        answer: Answer = no_answer("cancelled")
+        asked_wait: timedelta | None = None
+        received: Mapping[str, str] = {}
+        try:
+            async with self._session.request(
+                method, self._base + path, params=params, data=data, headers=headers, allow_redirects=False, timeout=self._timeout
+            ) as response:
+                received = response.headers
+                body = await _read(response)
+            answer = bad_answer(response.status, "the answer is too long") if body is None else classify(response.status, body, received)
+            asked_wait = retry_after(received.get("Retry-After"), now=_server_time(received) or self._clock.now())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            answer = no_answer(type(error).__name__)
+        finally:
+            now = self._clock.monotonic()
+            self._budget.ended()
+            self._budget.learn(now, received)
+            self._metrics.api_requests.labels(operation=name, status=str(answer.status) if answer.status else "none").inc()
+            self._metrics.api_seconds.labels(operation=name).observe(now - started)
+            self._metrics.api_budget.set(self._budget.remaining(now))
+        if answer.kind is Kind.OK and shape is not None and not isinstance(answer.body, shape):
+            answer = bad_answer(answer.status, f"the answer is no JSON {_JSON_NAMES.get(shape, shape.__name__)}", answer.correlation_id)
+        return answer, asked_wait
+
+    def _operation(self, method: str, path: str) -> str:
+        """The metric's label. Bounded even if a handler makes paths up."""
+        name = operation(method, path)
+        if name not in self._operations:
+            if len(self._operations) >= _OPERATIONS:
+                return f"{method} other"
+            self._operations.add(name)
+        return name
+
+
+_JSON_NAMES: Mapping[type, str] = {dict: "object", list: "array"}
+
+
+def check_path(path: str) -> None:
+    """Raises PermanentError for a path that is not plainly one below `/api/v2/`: an id taken from an event must lead nowhere else."""
+    disguised = any(mark in path.lower() for mark in _DISGUISED)
+    if _PATH.fullmatch(path) is None or disguised or {".", ".."} & set(path.split("/")):
+        raise PermanentError("the path of a platform request must begin with /api/v2/ and hold plain segments", code=ReasonCode.ID_INVALID)
+
+
+def _server_time(headers: Mapping[str, str]) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(headers["Date"])
+    except (KeyError, ValueError):
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body; None when it is longer than BODY_LIMIT."""
+    body = bytearray()
+    while chunk := await response.content.read(1 << 20):
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            return None
+    return bytes(body)
