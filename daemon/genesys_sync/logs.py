@@ -1,7 +1,7 @@
 """Structured logs: JSON lines under systemd, readable on a terminal, one record one line, never a secret.
 
 A line is `{"time", "level", "logger", "event", …facts}`. Everything that reaches it is scrubbed (`scrub`), freed of control
-characters and clipped to `VALUE_LIMIT` characters a value; the libraries' own logging takes the same way from WARNING on.
+characters and clipped to 2,000 characters a value; the libraries' own logging takes the same way from WARNING on.
 """
 
 from __future__ import annotations
@@ -16,11 +16,21 @@ from typing import Any, BinaryIO, cast
 import orjson
 import structlog
 
-from genesys_sync.scrubbing import VALUE_LIMIT, clean, describe_exception, escape, register_secret, scrub
+from genesys_sync.scrubbing import clean, describe_exception, escape, register_secret, scrub
 from genesys_sync.services import Log
 from genesys_sync.settings import LogSettings
 
-__all__ = ["VALUE_LIMIT", "clean", "configure", "escape", "get_logger", "register_secret", "report_errors_to", "scrub"]
+__all__ = [
+    "configure",
+    "describe_exception",
+    "escape",
+    "get_logger",
+    "register_secret",
+    "report_error",
+    "report_errors_to",
+    "reports_errors",
+    "scrub",
+]
 
 Reporter = Callable[[str, BaseException | None], None]
 EventDict = MutableMapping[str, Any]
@@ -73,9 +83,20 @@ def report_errors_to(reporter: Reporter | None) -> None:
     _reporter = reporter
 
 
+def reports_errors() -> bool:
+    """Whether `report_errors_to` has named somebody."""
+    return _reporter is not None
+
+
+def report_error(message: str, error: BaseException | None = None) -> None:
+    """Give an error to the reporter without writing a line; for the command line's root, which prints its own."""
+    if _reporter is not None:
+        _reporter(message, error)
+
+
 def _report(_logger: object, _method: str, event: EventDict) -> EventDict:
-    if _reporter is not None and event.get("level") in ("error", "critical"):
-        _reporter(str(event.get("event", "")), _exception_of(event.get("exc_info")))
+    if event.get("level") in ("error", "critical"):
+        report_error(str(event.get("event", "")), _exception_of(event.get("exc_info")))
     return event
 
 
@@ -141,17 +162,17 @@ def _shown(value: object) -> str:
 
 
 class _Tolerant:
-    """The stream, but a write that fails is given up: the log has no place left to complain, and work goes on without it."""
+    """The stream, but a write that fails (closed, full) is given up: the log has no place left to complain, and work goes on without it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     def write(self, data: bytes) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._stream.write(data)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._stream.flush()
 
 

@@ -7,10 +7,11 @@ requests, breadcrumbs come only from handlers that make some themselves.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from genesys_sync import logs
-from genesys_sync.errors import ConfigurationError
+from genesys_sync.errors import ConfigurationError, GenesysSyncError
 from genesys_sync.scrubbing import clean, register_secret
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def init(dsn: str, *, environment: str, release: str) -> None:
 
 
 def capture(message: str, error: BaseException | None) -> None:
-    """Report one error; does nothing before `init`. Bounded: the SDK's queue drops reports when it is full."""
+    """Report one error; call it after `init`. Bounded: the SDK's queue drops reports when it is full."""
     import sentry_sdk
 
     with sentry_sdk.new_scope() as scope:
@@ -75,9 +76,15 @@ def capture(message: str, error: BaseException | None) -> None:
 
 
 def close() -> None:
-    """Send what is waiting, for at most two seconds, and report no more. Without `init` it does nothing."""
+    """Send what is waiting, for at most two seconds, and report no more. Called while an unforeseen exception is on its way out, it
+    reports that one first. Without `init`, or called again, it does nothing."""
+    if not logs.reports_errors():
+        return
     import sentry_sdk
 
+    unforeseen = sys.exception()
+    if isinstance(unforeseen, Exception) and not isinstance(unforeseen, GenesysSyncError):
+        capture("internal error", unforeseen)
     logs.report_errors_to(None)
     sentry_sdk.get_client().close(timeout=FLUSH_SECONDS)
 

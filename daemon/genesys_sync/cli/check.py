@@ -1,0 +1,233 @@
+"""`genesys-sync check`: prove everything that can be proved before starting. Changes nothing, here or on the platform."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from anyio import to_thread
+
+from genesys_sync.cli.common import load_settings, print_line, run_async, settings_path
+from genesys_sync.cli.status import ask_daemon
+from genesys_sync.clock import SystemClock
+from genesys_sync.errors import EX_CONFIG, EX_OK, EX_TEMPFAIL, ConfigurationError, GenesysSyncError
+from genesys_sync.settings import Credentials, Settings, find_credentials
+
+
+class Level(StrEnum):
+    """How a proof ended; only FAIL keeps the daemon from working."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `exit_code` is what the command ends with if this is its first failure."""
+
+    level: Level
+    subject: str
+    sentence: str
+    exit_code: int = EX_OK
+
+
+def ok(subject: str, sentence: str) -> Finding:
+    return Finding(Level.OK, subject, sentence)
+
+
+def warn(subject: str, sentence: str) -> Finding:
+    return Finding(Level.WARN, subject, sentence)
+
+
+def fail(subject: str, sentence: str, exit_code: int = EX_CONFIG) -> Finding:
+    return Finding(Level.FAIL, subject, sentence, exit_code)
+
+
+def failures(subject: str, error: GenesysSyncError, *, exit_code: int | None = None) -> list[Finding]:
+    """A finding for each fault that the error tells of."""
+    sentences = error.problems if isinstance(error, ConfigurationError) else (str(error),)
+    return [fail(subject, sentence, error.exit_code if exit_code is None else exit_code) for sentence in sentences]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "check",
+        help="prove everything that can be proved before starting",
+        description="Tries the settings, the handlers, the folders, the OAuth client and each permission, and shows every problem. "
+        "Changes nothing. Run it as the user that the daemon runs as.",
+    )
+    parser.add_argument("--offline", action="store_true", help="leave out what needs the platform")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when all is well (warnings included); otherwise the exit code of the first failure shown."""
+    path = settings_path(args)
+    try:
+        settings = load_settings(args)
+    except ConfigurationError as error:
+        found = failures("settings", error)
+        for finding in found:
+            _show(finding)
+        return _conclude(found)
+    return run_async(_check, settings, path, args.offline)
+
+
+async def _check(settings: Settings, path: Path, offline: bool) -> int:  # noqa: FBT001 - passed by position through the event loop's start
+    found = []
+    async for finding in _findings(settings, path, offline=offline):
+        _show(finding)
+        found.append(finding)
+    return _conclude(found)
+
+
+def _show(finding: Finding) -> None:
+    print_line(f"{finding.level:<4}  {finding.subject:<12} {finding.sentence}")
+
+
+def _conclude(found: list[Finding]) -> int:
+    failed = [finding for finding in found if finding.level is Level.FAIL]
+    warned = sum(finding.level is Level.WARN for finding in found)
+    print_line()
+    if failed:
+        print_line(f"{len(failed)} problem{'s' if len(failed) > 1 else ''} to solve before `genesys-sync run`")
+        return failed[0].exit_code
+    print_line(f"ready to run{f', with {warned} warning' if warned else ''}{'s' if warned > 1 else ''}")
+    return EX_OK
+
+
+async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIterator[Finding]:
+    from genesys_sync.cli.probes import check_handlers, check_platform
+    from genesys_sync.dispatch.registry import load_handlers
+
+    yield ok("settings", str(path))
+    try:
+        handlers = load_handlers(settings, base=path.parent)
+    except ConfigurationError as error:
+        handlers = []
+        for finding in failures("handlers", error):
+            yield finding
+    else:
+        names = ", ".join(handler.name for handler in handlers)
+        yield ok("handlers", names) if names else warn("handlers", "none is named in the settings: nothing will be archived")
+    running = await ask_daemon(settings.health.address, "/livez") is not None
+    yield await _ledger(settings)
+    for finding in await to_thread.run_sync(_archive, settings):
+        yield finding
+    yield _health_port(settings, running=running)
+    credentials: Credentials | None = None
+    try:
+        credentials = find_credentials(settings.genesys)
+    except ConfigurationError as error:
+        for finding in failures("credentials", error):
+            yield finding
+    else:
+        yield _credentials(credentials)
+    if credentials is None:
+        return
+    async for finding in check_handlers(settings, credentials, handlers):
+        yield finding
+    if not offline:
+        async for finding in check_platform(settings, credentials):
+            yield finding
+
+
+def _credentials(credentials: Credentials) -> Finding:
+    if credentials.source == "the environment" and "INVOCATION_ID" in os.environ:
+        return warn(
+            "credentials", "the OAuth client comes from the environment, which other processes of this user can read: use LoadCredential="
+        )
+    return ok("credentials", f"the OAuth client comes from {credentials.source}")
+
+
+async def _ledger(settings: Settings) -> Finding:
+    from genesys_sync.ledger import open_ledger
+
+    path = Path(settings.ledger.url.removeprefix("sqlite:///"))
+    early = await to_thread.run_sync(_ledger_file, path)
+    if early is not None:
+        return early
+    try:
+        async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
+            await ledger.gaps(limit=1)
+    except GenesysSyncError as error:
+        return failures("ledger", error)[0]
+    return ok("ledger", str(path))
+
+
+def _ledger_file(path: Path) -> Finding | None:
+    """What its file alone shows; None when the ledger must be opened to know more."""
+    if not path.exists():
+        problem = _cannot_be_made(path.parent)
+        return fail("ledger", f"ledger.url: {problem}") if problem else ok("ledger", f"{path} (will be made)")
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        return fail("ledger", f"ledger.url: {path} or its folder may not be written by this user")
+    return None
+
+
+def _archive(settings: Settings) -> list[Finding]:
+    """The folder can be written durably, and has the room that the settings ask for."""
+    root = settings.storage.root
+    if not root.exists():
+        problem = _cannot_be_made(root)
+        return [fail("archive", f"storage.root: {problem}") if problem else ok("archive", f"{root} (will be made)")]
+    try:
+        with tempfile.TemporaryFile(dir=root) as file:
+            file.write(b"genesys-sync check")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return [fail("archive", f"storage.root: {root} cannot be written: {error.strerror or type(error).__name__}")]
+    status = os.statvfs(root)
+    free = status.f_bavail * status.f_frsize
+    if free < settings.storage.min_free:
+        sentence = f"{free >> 20} MiB are free, and storage.min_free asks for {settings.storage.min_free >> 20} MiB"
+        return [fail("archive", f"storage.root: {root}: {sentence}", EX_TEMPFAIL)]
+    found = [ok("archive", f"{root}, {free >> 30} GiB free")]
+    apart = [name for name in (".scratch", "recordings", "quarantine") if (root / name).exists() and _device(root / name) != _device(root)]
+    if apart:
+        found.append(
+            fail("archive", f"storage.root: {', '.join(apart)} lies on another file system, so that files cannot be renamed into place")
+        )
+    return found
+
+
+def _device(path: Path) -> int:
+    return path.stat().st_dev
+
+
+def _cannot_be_made(folder: Path) -> str | None:
+    """Why this folder cannot be made or written, or None. It is not made: who makes it owns it, and this may be run by another user."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        return f"{there} is not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{folder} cannot be {'written' if there == folder.absolute() else 'made'}: this user may not write in {there}"
+    return None
+
+
+def _health_port(settings: Settings, *, running: bool) -> Finding:
+    host, port = settings.health.address
+    if running:
+        return ok("health", f"a daemon answers at {settings.health.listen} already")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+    except OSError as error:
+        code = EX_TEMPFAIL if port and error.errno == errno.EADDRINUSE else EX_CONFIG
+        return fail(
+            "health", f"health.listen: {settings.health.listen}: {error.strerror or 'cannot be listened on'}; set health.listen", code
+        )
+    return ok("health", f"{settings.health.listen} is free")

@@ -1,0 +1,96 @@
+"""What the commands share: finding the settings, running on the event loop, reading the ledger, printing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import orjson
+
+from genesys_sync import settings as settings_module
+from genesys_sync.audit import AuditEntry
+from genesys_sync.clock import Clock
+from genesys_sync.scrubbing import escape
+from genesys_sync.settings import Settings
+
+NOTHING_FOUND = 1
+"""The command worked, and there was nothing to show or to do."""
+
+HERE = Path("settings.toml")
+SYSTEM_WIDE = Path("/etc/genesys-sync/settings.toml")
+
+ResultT = TypeVar("ResultT")
+
+
+def settings_path(args: argparse.Namespace) -> Path:
+    """`--settings`, else `./settings.toml` if there is one, else the system-wide file."""
+    if args.settings is not None:
+        return Path(args.settings)
+    return HERE if HERE.exists() else SYSTEM_WIDE
+
+
+def load_settings(args: argparse.Namespace) -> Settings:
+    """The settings that these arguments ask for. Raises ConfigurationError with every fault."""
+    return settings_module.load(settings_path(args), overrides=args.set)
+
+
+def run_async(function: Callable[..., Awaitable[ResultT]], *args: object) -> ResultT:
+    """Run on an event loop, uvloop's where it is installed."""
+    return anyio.run(function, *args, backend_options={"use_uvloop": importlib.util.find_spec("uvloop") is not None})
+
+
+def audit_entry(clock: Clock, action: str, target: str) -> AuditEntry:
+    """That whoever runs this command did it."""
+    return AuditEntry(at=clock.now(), actor=f"operator:{os.getuid()}", action=action, target=target, outcome="success")
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def print_line(text: str = "") -> None:
+    """One line; what the ledger holds cannot colour or confuse the terminal."""
+    sys.stdout.write(escape(text) + "\n")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns as wide as their contents; numbers to the right."""
+    whole = [[str(cell) for cell in row] for row in rows]
+    numeric = [bool(whole) and all(row[column].isdigit() for row in whole) for column in range(len(header))]
+    widths = [max(len(row[column]) for row in [list(header), *whole]) for column in range(len(header))]
+    for row in [list(header), *whole]:
+        cells = (cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric, strict=True))
+        print_line("  ".join(cells).rstrip())
+
+
+def iso(epoch_ms: int | None) -> str | None:
+    """ISO 8601, UTC, milliseconds, Z."""
+    if epoch_ms is None:
+        return None
+    return iso_time(datetime.fromtimestamp(epoch_ms / 1000, tz=UTC))
+
+
+def iso_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clock_time(moment: datetime) -> str:
+    """For people: date and time of day, UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def spoken(span: timedelta) -> str:
+    """`12 s`, `5 min`, `3 h`, `2 days`."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):
+        if seconds >= size:
+            return f"{seconds // {'days': 86_400, 'h': 3600, 'min': 60}[unit]} {unit}"
+    return f"{seconds} s"

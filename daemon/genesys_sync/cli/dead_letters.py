@@ -1,0 +1,205 @@
+"""`genesys-sync dead-letters list|show|replay`: what was given up, why, and once more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from genesys_sync.cli.common import (
+    NOTHING_FOUND,
+    audit_entry,
+    clock_time,
+    iso,
+    iso_time,
+    load_settings,
+    print_json,
+    print_line,
+    print_table,
+    run_async,
+)
+from genesys_sync.clock import SystemClock
+from genesys_sync.errors import EX_USAGE, ReasonCode
+from genesys_sync.ledger.base import DeliveryRecord, Ledger
+from genesys_sync.settings import Settings
+
+BATCH = 500
+COUNT_LIMIT = 10_000
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command and its three actions."""
+    parser = subparsers.add_parser("dead-letters", help="what was given up and why; try it again", description=__doc__)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="newest first")
+    _add_filters(listing)
+    listing.add_argument("--limit", type=int, default=100, metavar="N", help="at most this many (default: 100)")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.set_defaults(run=lambda args: run_async(_list, load_settings(args), args))
+    show = actions.add_parser("show", help="one of them, with its first and last error")
+    show.add_argument("id", metavar="ID", help="the delivery's id (dlv_…)")
+    show.add_argument("--json", action="store_true", help="as JSON")
+    show.set_defaults(run=lambda args: run_async(_show, load_settings(args), args))
+    replay = actions.add_parser("replay", help="make them ready again, with a fresh count of attempts")
+    replay.add_argument("ids", metavar="ID", nargs="*", help="deliveries' ids (dlv_…)")
+    replay.add_argument("--all", action="store_true", help="all of them, or all that --handler and --reason select")
+    replay.add_argument("--yes", action="store_true", help="do not ask how many; needed with --all where nobody can be asked")
+    _add_filters(replay)
+    replay.set_defaults(run=_replay_command)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--handler", metavar="NAME", help="only this handler's")
+    parser.add_argument("--reason", metavar="CODE", type=_reason, help="only those with this reason code")
+
+
+def _reason(text: str) -> ReasonCode:
+    try:
+        return ReasonCode(text.upper())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no reason code; known: {', '.join(ReasonCode)}") from None
+
+
+async def _list(settings: Settings, args: argparse.Namespace) -> int:
+    from genesys_sync.ledger import open_ledger
+
+    async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
+        found = await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=max(1, args.limit))
+    if args.json:
+        print_json([as_json(record) for record in found])
+    elif found:
+        print_table(
+            ("delivery", "handler", "topic", "reason", "attempts", "given up", "recording"),
+            (
+                (
+                    record.delivery_id,
+                    record.handler,
+                    record.event.topic,
+                    record.reason or "",
+                    record.attempts,
+                    (iso(record.finished_ms) or "")[:19].replace("T", " "),
+                    record.event.recording_id or record.event.conversation_id or "",
+                )
+                for record in found
+            ),
+        )
+    else:
+        print_line("no dead letters")
+    return 0
+
+
+async def _show(settings: Settings, args: argparse.Namespace) -> int:
+    from genesys_sync.ledger import open_ledger
+
+    async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
+        found = [record for record in await ledger.find(args.id) if record.delivery_id == args.id]
+    if not found:
+        print(f"genesys-sync: no delivery {args.id!a} in the ledger", file=sys.stderr)
+        return NOTHING_FOUND
+    record = found[0]
+    if args.json:
+        print_json(as_json(record))
+        return 0
+    for name, value in (
+        ("delivery", record.delivery_id),
+        ("handler", record.handler),
+        ("state", record.state),
+        ("reason", record.reason or "none"),
+        ("attempts", f"{record.attempts}, put off {record.snoozes} times"),
+        ("recorded", iso(record.created_ms)),
+        ("given up", iso(record.finished_ms) or "not yet"),
+        ("first error", record.first_error or "none"),
+        ("last error", record.last_error or "none"),
+        ("correlation id", record.correlation_id or "none"),
+        ("note", record.note or "none"),
+        ("event", f"{record.event.topic} {record.event.id}, {clock_time(record.event.occurred_at)}"),
+        ("conversation", record.event.conversation_id or "none"),
+        ("recording", record.event.recording_id or "none"),
+    ):
+        print_line(f"{name:<15} {value}")
+    return 0
+
+
+def _replay_command(args: argparse.Namespace) -> int:
+    """Deliveries named, or all that the filters select; the number is told, and for `--all` asked about."""
+    if bool(args.ids) == args.all:
+        print("genesys-sync: name the deliveries, or say --all", file=sys.stderr)
+        return EX_USAGE
+    if args.ids and (args.handler or args.reason):
+        print("genesys-sync: --handler and --reason go with --all", file=sys.stderr)
+        return EX_USAGE
+    if args.all and not args.yes and not sys.stdin.isatty():
+        print("genesys-sync: --all asks how many it may replay; where nobody can answer, add --yes", file=sys.stderr)
+        return EX_USAGE
+    settings = load_settings(args)
+    if args.all and not args.yes:
+        total = run_async(_count, settings, args)
+        if not total or input(f"Replay {total} dead letters? [y/N] ").strip().lower() not in ("y", "yes"):
+            print_line("nothing replayed")
+            return NOTHING_FOUND
+    return run_async(_replay, settings, args)
+
+
+async def _replay(settings: Settings, args: argparse.Namespace) -> int:
+    from genesys_sync.ledger import open_ledger
+
+    clock = SystemClock()
+    async with open_ledger(settings.ledger.url, clock=clock, shared=True) as ledger:
+        if args.ids:
+            replayed = await _replay_ids(ledger, clock, args.ids)
+        else:
+            replayed = await _replay_all(ledger, clock, args)
+    print_line(f"{replayed} {'delivery is' if replayed == 1 else 'deliveries are'} ready again")
+    return 0 if replayed else NOTHING_FOUND
+
+
+async def _replay_all(ledger: Ledger, clock: SystemClock, args: argparse.Namespace) -> int:
+    """The dead letters as they are now: one that dies while this runs is left for the next time."""
+    began = clock.epoch_ms()
+    replayed = 0
+    while True:
+        found = await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=BATCH)
+        ids = [record.delivery_id for record in found if (record.finished_ms or 0) <= began]
+        if not ids:
+            return replayed
+        replayed += await _replay_ids(ledger, clock, ids)
+
+
+async def _count(settings: Settings, args: argparse.Namespace) -> int:
+    """How many `--all` would replay, as far as 10,000."""
+    from genesys_sync.ledger import open_ledger
+
+    async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
+        return len(await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=COUNT_LIMIT))
+
+
+async def _replay_ids(ledger: Ledger, clock: SystemClock, ids: list[str]) -> int:
+    audit = [audit_entry(clock, "delivery.replay", delivery) for delivery in ids]
+    return await ledger.replay(ids, now_ms=clock.epoch_ms(), audit=audit)
+
+
+def as_json(record: DeliveryRecord) -> dict[str, Any]:
+    """A delivery with its event's identity, as commands show it to programs."""
+    event = record.event
+    return {
+        "id": record.delivery_id,
+        "handler": record.handler,
+        "state": record.state,
+        "reason": record.reason,
+        "attempts": record.attempts,
+        "snoozes": record.snoozes,
+        "createdAt": iso(record.created_ms),
+        "dueAt": iso(record.due_ms),
+        "finishedAt": iso(record.finished_ms),
+        "firstError": record.first_error,
+        "lastError": record.last_error,
+        "correlationId": record.correlation_id,
+        "note": record.note,
+        "event": {
+            "id": event.id,
+            "topic": event.topic,
+            "occurredAt": iso_time(event.occurred_at),
+            "conversationId": event.conversation_id,
+            "recordingId": event.recording_id,
+        },
+    }

@@ -1,0 +1,209 @@
+"""What `check` asks of the platform and of the handlers. Every question is harmless: it reads, or names what does not exist."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import anyio
+
+from genesys_sync import logs, outbound
+from genesys_sync.cli.check import Finding, fail, failures, ok, warn
+from genesys_sync.cli.common import iso_time
+from genesys_sync.clock import SystemClock
+from genesys_sync.dispatch.execution import DeliveryAudit
+from genesys_sync.dispatch.registry import LoadedHandler
+from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, CredentialsRefused, GenesysSyncError, PermanentError, ReasonCode, TransientError
+from genesys_sync.genesys import platform as genesys_platform
+from genesys_sync.metrics import Metrics
+from genesys_sync.scrubbing import register_secret
+from genesys_sync.services import Genesys, Services
+from genesys_sync.settings import Credentials, Settings
+from genesys_sync.storage.local import LocalScratch, LocalStorage
+
+PROBE_SECONDS: Final = 30.0
+TOPIC: Final = "v2.routing.queues.{id}.conversations"
+SENSITIVE: Final = "recording:recording:viewSensitiveData"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One operation that proves one permission. `absent_is_well`: it names what does not exist, and 404 proves that we may ask."""
+
+    permission: str
+    purpose: str
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    json: object | None = None
+    absent_is_well: bool = False
+
+
+def probes(clock: SystemClock) -> list[Probe]:
+    """The operations that the daemon cannot do without, at their cheapest."""
+    end = clock.now()
+    interval = f"{iso_time(end - timedelta(minutes=1))}/{iso_time(end)}"
+    return [
+        Probe("routing:queue:view", "find the queues", "GET", "/api/v2/routing/queues", params={"pageSize": "1"}),
+        Probe(
+            "analytics:conversationDetail:view",
+            "back-fill",
+            "POST",
+            "/api/v2/analytics/conversations/details/query",
+            json={"interval": interval, "paging": {"pageSize": 1, "pageNumber": 1}},
+        ),
+        Probe(
+            "recording:recording:view",
+            "find the recordings",
+            "GET",
+            f"/api/v2/conversations/{uuid.uuid4()}/recordingmetadata",
+            absent_is_well=True,
+        ),
+    ]
+
+
+async def check_platform(settings: Settings, credentials: Credentials) -> AsyncIterator[Finding]:
+    """The token, the organisation, each permission. Stops at the first step without which the next would say the same."""
+    clock = SystemClock()
+    register_secret(credentials.client_secret.get_secret_value())
+    async with genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=Metrics()) as platform:
+        refused = await _identify(platform)
+        if refused is not None:
+            yield refused
+            return
+        yield ok("platform", f"{settings.genesys.api} knows the client; organisation {platform.organization_id}")
+        for probe in probes(clock):
+            yield await _try(platform, probe)
+        yield await _topic(platform)
+        yield await _sensitive(platform)
+
+
+async def _identify(platform: genesys_platform.Platform) -> Finding | None:
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            await platform.identify()
+    except CredentialsRefused as error:
+        return failures("credentials", error)[0]
+    except TransientError as error:
+        return fail("platform", error.reason, EX_UNAVAILABLE)
+    except TimeoutError:
+        return fail("platform", f"no answer within {PROBE_SECONDS:.0f} s", EX_UNAVAILABLE)
+    except PermanentError as error:
+        return fail("platform", error.reason, EX_NOPERM)
+    return None
+
+
+async def _try(platform: Genesys, probe: Probe) -> Finding:
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            await platform.request(probe.method, probe.path, params=probe.params, json=probe.json)
+    except PermanentError as error:
+        return judge(probe, error)
+    except TransientError as error:
+        return fail("permission", f"{probe.permission}: not proved: {error.reason}", EX_UNAVAILABLE)
+    except TimeoutError:
+        return fail("permission", f"{probe.permission}: not proved: no answer within {PROBE_SECONDS:.0f} s", EX_UNAVAILABLE)
+    return ok("permission", f"{probe.permission} ({probe.purpose})")
+
+
+def judge(probe: Probe, error: PermanentError) -> Finding:
+    """What a refusal of this probe says about the permission. Pure."""
+    if error.code is ReasonCode.NOT_FOUND and probe.absent_is_well:
+        return ok("permission", f"{probe.permission} ({probe.purpose})")
+    if error.code in (ReasonCode.FORBIDDEN, ReasonCode.UNAUTHORIZED):
+        sentence = f"{probe.permission} is missing, needed to {probe.purpose}: give the client's role this permission ({error.reason})"
+        return fail("permission", sentence, EX_NOPERM)
+    return fail("permission", f"{probe.permission}: not proved: {error.reason}", EX_UNAVAILABLE)
+
+
+async def _topic(platform: Genesys) -> Finding:
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            answer = await platform.request(
+                "GET", "/api/v2/notifications/availabletopics", params={"expand": "transports,permissionDetails,requiresPermissions"}
+            )
+    except (TransientError, PermanentError) as error:
+        return fail("topic", f"the list of topics could not be read: {error.reason}", EX_UNAVAILABLE)
+    except TimeoutError:
+        return fail("topic", f"the list of topics did not come within {PROBE_SECONDS:.0f} s", EX_UNAVAILABLE)
+    return judge_topic(answer)
+
+
+def judge_topic(answer: object) -> Finding:
+    """Whether the topic on which the feed depends is offered over the socket. Pure."""
+    for topic in _objects(answer, "entities"):
+        if topic.get("id") == TOPIC:
+            transports = topic.get("transports")
+            if isinstance(transports, list) and transports and not {"All", "Websocket"} & set(map(str, transports)):
+                return fail("topic", f"{TOPIC} is not offered over the socket", EX_UNAVAILABLE)
+            return ok("topic", TOPIC)
+    return fail("topic", f"{TOPIC} is not offered: does the client's role hold conversation:communication:view?", EX_NOPERM)
+
+
+async def _sensitive(platform: Genesys) -> Finding:
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            granted = permissions_of(await platform.request("GET", "/api/v2/authorization/subjects/me"))
+    except (TransientError, PermanentError, TimeoutError):
+        granted = None
+    if granted is None:
+        return warn("permission", f"{SENSITIVE}: not proved, because the client's grants could not be read")
+    if not holds(SENSITIVE, granted):
+        return warn("permission", f"{SENSITIVE} is missing: recordings with redacted parts will be left out by the platform without a word")
+    return ok("permission", f"{SENSITIVE} (recordings with redacted parts)")
+
+
+def permissions_of(answer: object) -> set[tuple[str, str, str]] | None:
+    """What `authorization/subjects/me` grants, as (domain, entity, action); None when it told no policy at all. Pure."""
+    granted = set()
+    for grant in _objects(answer, "grants"):
+        for policy in _objects(grant.get("role"), "policies"):
+            actions = policy.get("actions")
+            for action in actions if isinstance(actions, list) else []:
+                granted.add((str(policy.get("domain")), str(policy.get("entityName")), str(action)))
+    return granted or None
+
+
+def holds(permission: str, granted: set[tuple[str, str, str]]) -> bool:
+    """Whether the grants cover the permission, `*` standing for anything. Pure."""
+    wanted = permission.split(":")
+    return any(all(part in ("*", want) for part, want in zip(policy, wanted, strict=True)) for policy in granted)
+
+
+def _objects(answer: object, key: str) -> list[Mapping[str, Any]]:
+    listed = answer.get(key) if isinstance(answer, Mapping) else None
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+
+
+async def check_handlers(settings: Settings, credentials: Credentials, handlers: Sequence[LoadedHandler]) -> AsyncIterator[Finding]:
+    """Each handler's own proof, with the services that it will be given."""
+    clock, metrics = SystemClock(), Metrics()
+    storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
+    async with (
+        genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=metrics) as platform,
+        outbound.connect(settings.http) as http,
+    ):
+        services = Services(
+            clock=clock,
+            genesys=platform,
+            media=platform.media,
+            storage=storage,
+            scratch=LocalScratch(storage),
+            http=http,
+            audit=DeliveryAudit(clock),
+            log=logs.get_logger("check"),
+        )
+        for loaded in handlers:
+            try:
+                with anyio.fail_after(PROBE_SECONDS):
+                    await loaded.handler.check(services)
+            except GenesysSyncError as error:
+                for finding in failures("handlers", error):
+                    yield finding
+            except TimeoutError:
+                yield fail("handlers", f"handlers.{loaded.name}: its check did not end within {PROBE_SECONDS:.0f} s", EX_UNAVAILABLE)
+            else:
+                yield ok("handlers", f"{loaded.name}: its own check passed")

@@ -1,0 +1,26 @@
+"""`genesys-sync run`: the daemon itself."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from genesys_sync.cli.common import load_settings, run_async, settings_path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run the daemon until it is told to stop",
+        description="Runs until SIGTERM or SIGINT, then finishes or hands back what is running; a second signal hurries it.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The daemon's exit code; 0 after an orderly stop."""
+    settings = load_settings(args)  # before the heavy imports: a fault in the settings shows at once
+    from genesys_sync import app
+
+    return run_async(partial(app.run, settings, base=settings_path(args).parent))

@@ -1,0 +1,152 @@
+"""`genesys-sync status`: what was recorded, what waits and since when, what is parked or dead, and how the daemon is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from genesys_sync.cli.common import iso, load_settings, print_json, print_line, print_table, run_async, spoken
+from genesys_sync.clock import SystemClock
+from genesys_sync.ledger.base import Counts, DeliveryState
+from genesys_sync.settings import Settings
+
+ANSWER_LIMIT = 64 << 10
+DAEMON_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything that the command shows. `daemon` is the answer of `/readyz`, None when nobody answered."""
+
+    ledger: str
+    at_ms: int
+    counts: Counts
+    watermark_ms: int | None
+    daemon: Mapping[str, Any] | None
+
+    @property
+    def backlog(self) -> timedelta:
+        """How long the oldest due delivery has been waiting; zero when none is due."""
+        oldest = self.counts.oldest_ready_ms
+        return timedelta(0) if oldest is None else timedelta(milliseconds=max(0, self.at_ms - oldest))
+
+    @property
+    def dead_letters(self) -> int:
+        return sum(states.get(DeliveryState.DEAD, 0) for states in self.counts.deliveries.values())
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("status", help="what was recorded, what waits, what is parked or dead", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when the ledger could be read; whether the daemon runs is shown, and is no error."""
+    standing = run_async(_look, load_settings(args))
+    if args.json:
+        print_json(as_json(standing))
+    else:
+        _show(standing)
+    return 0
+
+
+async def _look(settings: Settings) -> Standing:
+    from genesys_sync.feed.intake import STREAM
+    from genesys_sync.ledger import open_ledger
+
+    clock = SystemClock()
+    async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
+        now = clock.epoch_ms()
+        counts = await ledger.counts(now_ms=now)
+        watermark = await ledger.watermark(STREAM)
+    daemon = await ask_daemon(settings.health.address, "/readyz")
+    return Standing(settings.ledger.url, now, counts, watermark, daemon)
+
+
+async def ask_daemon(address: tuple[str, int], path: str) -> Mapping[str, Any] | None:
+    """The JSON that a daemon of ours answers at its health listener; None when nobody does, or somebody else."""
+    import aiohttp
+    import orjson
+
+    host, port = address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    if port == 0:
+        return None
+    url = f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+    timeout = aiohttp.ClientTimeout(total=DAEMON_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            if response.headers.get("Server") != "genesys-sync":
+                return None
+            text = b""
+            async for chunk in response.content.iter_chunked(ANSWER_LIMIT):
+                text += chunk
+                if len(text) > ANSWER_LIMIT:
+                    return None
+            body = orjson.loads(text)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def as_json(standing: Standing) -> dict[str, Any]:
+    """What programs read; durations in seconds, times as ISO 8601."""
+    counts = standing.counts
+    return {
+        "ledger": standing.ledger,
+        "at": iso(standing.at_ms),
+        "events": dict(counts.events),
+        "deliveries": {handler: {str(state): count for state, count in states.items()} for handler, states in counts.deliveries.items()},
+        "deadLetters": standing.dead_letters,
+        "backlogSeconds": standing.backlog.total_seconds(),
+        "parked": dict(counts.parked),
+        "openGaps": counts.open_gaps,
+        "watermark": iso(standing.watermark_ms),
+        "daemon": None if standing.daemon is None else dict(standing.daemon),
+    }
+
+
+def _show(standing: Standing) -> None:
+    counts = standing.counts
+    for name, value in (
+        ("ledger", standing.ledger),
+        ("daemon", _daemon(standing.daemon)),
+        ("heard up to", _watermark(standing)),
+        ("open gaps", counts.open_gaps),
+        ("backlog", f"the oldest due delivery has waited {spoken(standing.backlog)}" if standing.backlog else "nothing is due"),
+        ("dead letters", standing.dead_letters),
+    ):
+        print_line(f"{name:<13} {value}")
+    for handler, why in sorted(counts.parked.items()):
+        print_line(f"parked        {handler}: {why} (genesys-sync resume {handler})")
+    if counts.events:
+        print_line()
+        print_table(("event", "recorded"), sorted(counts.events.items()))
+    if counts.deliveries:
+        print_line()
+        print_table(
+            ("handler", *DeliveryState),
+            ((handler, *(states.get(state, 0) for state in DeliveryState)) for handler, states in sorted(counts.deliveries.items())),
+        )
+
+
+def _watermark(standing: Standing) -> str:
+    if standing.watermark_ms is None:
+        return "nothing yet"
+    return f"{iso(standing.watermark_ms)}, {spoken(timedelta(milliseconds=standing.at_ms - standing.watermark_ms))} ago"
+
+
+def _daemon(answer: Mapping[str, Any] | None) -> str:
+    if answer is None:
+        return "does not answer"
+    reasons = answer.get("reasons")
+    state = str(answer.get("state", "unknown")).replace("_", " ")
+    return f"{state}: {', '.join(map(str, reasons))}" if isinstance(reasons, list) and reasons else state
