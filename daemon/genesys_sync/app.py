@@ -20,17 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from genesys_sync import __version__, logs, outbound, sdnotify, sentry
 from genesys_sync.backoff import delays
 from genesys_sync.clock import Clock, SystemClock
-from genesys_sync.disk import free_bytes
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
-from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerSyncFailed, TransientError
+from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerSyncFailed, StorageError, TransientError
 from genesys_sync.feed.listener import Feed
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
@@ -41,7 +39,7 @@ from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.services import Services
 from genesys_sync.settings import Credentials, Settings, find_credentials, find_sentry_dsn
-from genesys_sync.storage.local import LocalScratch, LocalStorage
+from genesys_sync.storage.local import LocalStorage
 
 _log = logs.get_logger("app")
 
@@ -51,10 +49,11 @@ PROVE_EVERY = 10.0
 
 @dataclass(slots=True)
 class Condition:
-    """What the proofs found last; read by the health report."""
+    """What the proofs found last, and the feed once it is known whose events it brings; read by the health report."""
 
     ledger_writable: bool = True
-    archive_free: int = 0
+    archive_full: bool = False
+    feed: Feed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,10 @@ class Opened:
     clock: Clock
     metrics: Metrics
     ledger: Ledger
+    storage: LocalStorage
     platform: genesys_platform.Platform
+    router: Router
     dispatcher: Dispatcher
-    feed: Feed
     pulse: Pulse
     condition: Condition
 
@@ -116,7 +116,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             genesys=platform,
             media=platform.media,
             storage=storage,
-            scratch=LocalScratch(storage),
+            scratch=storage.scratch,
             http=http,
             audit=DeliveryAudit(clock),
             log=logs.get_logger("handler"),
@@ -131,8 +131,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             settings=settings.dispatch,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
-        feed = Feed(platform=platform, ledger=ledger, router=router, clock=clock, settings=settings.feed, metrics=metrics)
-        yield Opened(settings, clock, metrics, ledger, platform, dispatcher, feed, pulse, Condition())
+        yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition())
 
 
 async def _serve(opened: Opened) -> None:
@@ -169,7 +168,16 @@ async def _listen(opened: Opened) -> None:
             await opened.clock.sleep(wait)
     _log.info("running", organization_id=opened.platform.organization_id)
     sdnotify.notify(READY=1, STATUS="running")
-    await opened.feed.run()
+    feed = Feed(
+        platform=opened.platform,
+        ledger=opened.ledger,
+        router=opened.router,
+        clock=opened.clock,
+        settings=opened.settings.feed,
+        metrics=opened.metrics,
+    )
+    opened.condition.feed = feed
+    await feed.run()
 
 
 async def _obey_signals(stop: anyio.Event, work: TaskGroup) -> None:
@@ -186,46 +194,63 @@ async def _obey_signals(stop: anyio.Event, work: TaskGroup) -> None:
 
 
 async def _feed_watchdog(opened: Opened) -> None:
-    def well() -> bool:
-        return opened.pulse.well()
-
-    await sdnotify.feed(well, sleep=opened.clock.sleep)
+    await sdnotify.feed(opened.pulse.well, sleep=opened.clock.sleep)
 
 
 async def _prove(opened: Opened) -> None:
-    """Keep knowing whether the ledger takes writes and how much room the archive has."""
+    """Keep knowing whether the ledger takes writes and whether the archive has room."""
     while True:
+        opened.condition.ledger_writable = await _writable(opened.ledger)
         try:
-            await opened.ledger.ping()
-            opened.condition.ledger_writable = True
-        except LedgerSyncFailed:
-            raise
-        except LedgerError as error:
-            opened.condition.ledger_writable = False
-            _log.error("the ledger cannot be written", error=str(error))
-        free = await to_thread.run_sync(free_bytes, opened.settings.storage.root)
-        opened.condition.archive_free = free
-        opened.metrics.storage_free_bytes.set(free)
+            await opened.storage.scratch.room()
+            opened.condition.archive_full = False
+        except StorageError as error:
+            if not opened.condition.archive_full:
+                _log.error("the archive takes nothing more", error=str(error))
+            opened.condition.archive_full = True
         await opened.clock.sleep(PROVE_EVERY)
+
+
+async def _writable(ledger: Ledger) -> bool:
+    """Raises LedgerSyncFailed, after which the process must end."""
+    try:
+        await ledger.ping()
+    except LedgerSyncFailed:
+        raise
+    except LedgerError as error:
+        _log.error("the ledger cannot be written", error=str(error))
+        return False
+    return True
 
 
 def report(opened: Opened) -> HealthReport:
     """Ready: the ledger takes writes, and events flow or will again within the tolerance. Alive: nothing stands still."""
-    feed, condition = opened.feed.state, opened.condition
+    condition = opened.condition
+    feed = condition.feed.state if condition.feed is not None else None
     stalled = opened.pulse.reasons()
-    reasons = list(stalled)
-    if not condition.ledger_writable:
-        reasons.append("ledger_not_writable")
-    if condition.archive_free < opened.settings.storage.min_free:
-        reasons.append("archive_full")
-    flowing = feed.ready(opened.settings.feed.ready_within)
-    if not flowing:
-        reasons.append("no_events")
+    flowing = feed is not None and feed.ready(opened.settings.feed.ready_within)
+    found = {
+        "ledger_not_writable": not condition.ledger_writable,
+        "archive_full": condition.archive_full,
+        "no_events": not flowing,
+        "topics_refused": feed is not None and feed.rejected > 0,
+        "topics_left_out": feed is not None and feed.left_out > 0,
+        "backfill_refused": feed is not None and bool(feed.backfill_refused),
+    }
+    facts: dict[str, int | str] = {"running": sum(opened.dispatcher.running.values())}
+    if feed is not None:
+        facts |= {
+            "connected": int(feed.connected),
+            "last_ending": feed.cause,
+            "topics": feed.permitted,
+            "open_gaps": feed.open_gaps,
+            "reconnecting_seconds": round(feed.reconnecting_for),
+        }
     return HealthReport(
         live=not stalled,
         ready=condition.ledger_writable and flowing,
-        reasons=tuple(reasons),
-        facts={"connected": int(feed.connected), "archive_free_bytes": condition.archive_free},
+        reasons=(*stalled, *(code for code, true in found.items() if true)),
+        facts=facts,
     )
 
 

@@ -70,7 +70,7 @@ def judge(created: Sequence[Created], found: Found) -> Verdict:
         name = f"recording {recording.recording_id}"
         copies = found.archived.get(recording.recording_id, ())
         reason = found.quarantined.get(recording.recording_id) or found.dead.get(recording.recording_id)
-        if recording.fault in TRUE_REASONS:
+        if recording.fault is not None and recording.fault in TRUE_REASONS:
             bad.append((recording.fault, recording.recording_id, reason or "-"))
             problems += _spoilt(name, recording.fault, reason, archived=bool(copies))
         else:
