@@ -143,7 +143,9 @@ def simulator(tmp_path: Path) -> Iterator[Callable[..., Simulator]]:
             truth_log = tmp_path / "truth.jsonl"
             command = [str(BIN / "genesys-sync-simulator"), "--scenario", scenario, "--truth-log", str(truth_log), *words]
             log = stack.enter_context((tmp_path / "simulator.log").open("w"))
-            process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True))
+            process = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+            )
             stack.callback(process.kill)
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -194,6 +196,18 @@ def demo() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=115, check=False)
 
     return play
+
+
+@pytest.fixture
+def genesys_sync(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command, with nothing of ours in its environment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GENESYS_", "NOTIFY_", "SENTRY_"))}
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(BIN / "genesys-sync"), *words]
+        return subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=60, check=False)
+
+    return call
 
 
 @pytest.fixture
