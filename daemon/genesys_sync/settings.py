@@ -1,6 +1,7 @@
 """All the settings, their defaults and their rules. `settings.toml` at the top of the project shows each with one sentence.
 
 Sources, later wins: `settings.toml` ← environment (`GENESYS_SYNC_FEED__SILENCE=40s`) ← `--set feed.silence=40s`.
+A handler's name has no `_`, and a variable's no `-`: `GENESYS_SYNC_HANDLERS__TELL_CRM__USE` is `handlers.tell-crm.use`.
 Secrets come from files (systemd credentials, or `*_file` settings) or from the environment, never from `settings.toml`.
 Unknown keys are errors; all faults are reported at once, each with its key's path and the nearest known key.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +24,9 @@ from genesys_sync.faults import describe, nearest
 from genesys_sync.units import Duration, Size
 
 ENV_PREFIX = "GENESYS_SYNC_"
+
+SECRET_LIMIT = 64 << 10
+"""Bytes read of a secret's file."""
 
 REGIONS: Mapping[str, str] = {
     "us_east_1": "mypurecloud.com",
@@ -142,7 +147,7 @@ class LedgerSettings(_Section):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if not value.startswith("sqlite:///"):
+        if not value.startswith("sqlite:///") or value == "sqlite:///":
             raise ValueError("must begin with sqlite:/// and a path (sqlite:////var/lib/… for an absolute one)")
         return value
 
@@ -251,8 +256,8 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
     tree = {} if path is None else _read(path)
     environment = os.environ if environ is None else environ
     for name in sorted(environment):
-        if name.startswith(ENV_PREFIX) and "__" in name:
-            _put(tree, name.removeprefix(ENV_PREFIX).lower().split("__"), environment[name], problems, name)
+        if name.startswith(ENV_PREFIX):
+            _put(tree, _keys_of_variable(name), environment[name], problems, name)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
@@ -270,7 +275,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: no such file; name yours with --settings, or copy the sample settings.toml") from None
     except IsADirectoryError:
@@ -283,12 +288,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
 
 
+def _keys_of_variable(name: str) -> list[str]:
+    """`GENESYS_SYNC_HANDLERS__TELL_CRM__USE` → `handlers`, `tell-crm`, `use`."""
+    keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+    if keys[0] == "handlers" and len(keys) > 1:
+        keys[1] = keys[1].replace("_", "-")
+    return keys
+
+
 def _put(tree: dict[str, Any], keys: Sequence[str], text: str, problems: list[str], source: str) -> None:
     """Set one value in the tree; the text is read as a TOML value where it is one, and as a string otherwise."""
-    try:
-        value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+    value: Any = text
+    if "\n" not in text:
+        with suppress(tomllib.TOMLDecodeError):
+            value = tomllib.loads(f"value = {text}")["value"]
     node = tree
     for key in keys[:-1]:
         child = node.setdefault(key, {})
@@ -301,7 +314,7 @@ def _put(tree: dict[str, Any], keys: Sequence[str], text: str, problems: list[st
 
 def find_credentials(settings: GenesysSettings, *, environ: Mapping[str, str] | None = None) -> Credentials:
     """The OAuth client: systemd credentials (`client_id`, `client_secret` in `$CREDENTIALS_DIRECTORY`), then the files named in the
-    settings, then `GENESYS_CLIENT_ID` and `GENESYS_CLIENT_SECRET`. One trailing newline is taken off.
+    settings, then `GENESYS_CLIENT_ID` and `GENESYS_CLIENT_SECRET`. Newlines at its end are taken off.
 
     Raises ConfigurationError when none is complete, or when a file is empty, unreadable or readable by everybody.
     """
@@ -350,16 +363,18 @@ def _from_files(id_file: Path, secret_file: Path, source: str, *, guarded: bool)
 
 
 def read_secret(path: Path, key: str, problems: list[str], *, guarded: bool) -> str:
-    """The text of a secret file without its trailing newline; faults go into `problems`. Guarded: refused when others may read it."""
+    """The text of a secret file without the newlines at its end; faults go into `problems`. Guarded: refused when others may read it."""
     try:
         if guarded and path.stat().st_mode & 0o077:
             problems.append(f"{key}: {path} may be read by others; chmod 600 it")
             return ""
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        with path.open("rb") as file:
+            text = file.read(SECRET_LIMIT).decode("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "is not text"
         problems.append(f"{key}: {path}: {reason}")
         return ""
-    if not text:
+    if not text.strip():
         problems.append(f"{key}: {path} is empty")
+        return ""
     return text

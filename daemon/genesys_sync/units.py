@@ -21,7 +21,10 @@ def parse_duration(value: object) -> timedelta:
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f'{value!r} is not a duration: write a number with its unit (ms, s, m, h, d), such as "30s"')
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    except OverflowError:
+        raise ValueError("is longer than can be counted") from None
 
 
 def format_duration(value: timedelta) -> str:
@@ -38,6 +41,8 @@ def parse_size(value: object) -> int:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f'{value!r} is not a size: write a number with its unit (B, KiB, MiB, GiB), such as "2GiB"')
+    if len(match[1]) > 15:
+        raise ValueError("is larger than can be counted")
     return int(float(match[1]) * _BYTES[match[2]])
 
 

@@ -22,7 +22,7 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.services import Genesys, Services
 from genesys_sync.settings import Credentials, Settings
-from genesys_sync.storage.local import LocalScratch, LocalStorage
+from genesys_sync.storage.local import LocalStorage
 
 PROBE_SECONDS: Final = 30.0
 TOPIC: Final = "v2.routing.queues.{id}.conversations"
@@ -191,7 +191,7 @@ async def check_handlers(settings: Settings, credentials: Credentials, handlers:
             genesys=platform,
             media=platform.media,
             storage=storage,
-            scratch=LocalScratch(storage),
+            scratch=storage.scratch,
             http=http,
             audit=DeliveryAudit(clock),
             log=logs.get_logger("check"),
