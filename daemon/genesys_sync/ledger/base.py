@@ -140,7 +140,9 @@ class Ledger(ABC):
     @abstractmethod
     async def append(self, events: Sequence[RoutedEvent], *, watermark: tuple[str, int] | None = None) -> Appended:
         """Record the events that are not yet here, with a ready delivery for each handler routed to, in one commit; move the
-        stream's watermark (name, ms) forward in the same commit, never backward. An event already here changes nothing."""
+        stream's watermark (name, ms) forward in the same commit, never backward. An event already here changes nothing: it is
+        known by its id under its own day, the day before or the day after, because two copies may disagree near midnight.
+        Times are kept to the millisecond. Raises ValueError, and records nothing, when a body is not JSON."""
 
     @abstractmethod
     async def watermark(self, stream: str) -> int | None:
@@ -214,19 +216,21 @@ class Ledger(ABC):
 
     @abstractmethod
     async def replay(self, delivery_ids: Sequence[str], *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> int:
-        """Make dead deliveries ready again with a fresh count of attempts; their first and last error stay. Returns how many.
-        The delivery id does not change."""
+        """Make dead deliveries ready again, due now, with a fresh count of attempts and a fresh `created_ms`, from which their time
+        limit runs; their first and last error stay. Returns how many; the audit entries are written unless it was none. The
+        delivery id does not change. Ids that are unknown, or whose deliveries are not dead, are passed over."""
 
     @abstractmethod
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
-        """Unpark a handler; its deliveries are due now. False when it was not parked."""
+        """Unpark a handler; its deliveries are due now. False, and nothing is written, when it was not parked."""
 
     # --- upkeep
 
     @abstractmethod
     async def add_deliveries(self, handler: str, topics: Sequence[str], *, since_ms: int, now_ms: int) -> int:
         """For a handler that is new in the settings: a ready delivery for each event recorded since `since_ms` whose topic it
-        takes and that has none for it yet, so that no event falls between two versions of the settings. Returns how many."""
+        takes (patterns as for the router) and that has none for it yet, so that no event falls between two versions of the
+        settings. Returns how many. A long record is worked off in several commits; interrupted, the next call adds the rest."""
 
     @abstractmethod
     async def ping(self) -> None:
@@ -234,7 +238,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def statistics(self) -> Mapping[str, Any]:
-        """Numbers for metrics: file size, queue length of the writer, commits, seconds of the last commit."""
+        """Numbers for metrics: `file_bytes`, and where this process writes `queued` (operations waiting for the writer),
+        `commits`, `last_commit_seconds`, `last_commit_operations`."""
 
     @abstractmethod
     async def close(self) -> None:

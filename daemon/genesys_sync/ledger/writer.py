@@ -31,6 +31,7 @@ T = TypeVar("T")
 MAX_BATCH = 1000
 MAX_WAITING = 4096
 _CLOSE_SECONDS = 30.0
+_LAST_CHECKPOINT_MS = 1_000  # somebody may be reading; the log is as good as the file, so the end does not wait long for them
 
 # In pages of 4 KiB: a small log is brought home when nothing has happened for a moment, a larger one whenever the queue is
 # empty, and one of 64 MiB even between two busy batches, because readers slow down with its length.
@@ -174,6 +175,7 @@ class Writer:
                 else:
                     self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
             if self._checkpoints and self._failure is None:
+                self._connection.set_busy_timeout(_LAST_CHECKPOINT_MS)
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
             self._end()
