@@ -1,0 +1,220 @@
+"""What a container's own bookkeeping says: sizes, ends, counts. Decoders look past most of this, so a cut or padded file plays.
+
+Every function reads headers only, with flat memory, and raises Damage where the file contradicts itself. Positions are bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+from genesys_sync_handlers._magic import Kind
+from genesys_sync_handlers._mpeg import walk_mp3
+from genesys_sync_handlers._report import Damage, Fault
+from genesys_sync_handlers._structure import Structure
+
+_UNSTATED = (0, 0xFFFFFFFF)
+_FIXED_BLOCKS = frozenset({1, 3, 6, 7, 0xFFFE})
+
+
+def walk(kind: Kind, file: BinaryIO, size: int) -> Structure:
+    """Check the container from its beginning to its end. Raises Damage."""
+    file.seek(0)
+    return _WALKERS[kind](file, size)
+
+
+def _walk_wav(file: BinaryIO, size: int) -> Structure:
+    """RIFF: the sizes in the header against the file's; the number of samples that the data chunk must hold."""
+    magic, riff_size, _ = struct.unpack("<4sI4s", _exactly(file, 12))
+    fmt, data, long_data, position = b"", None, 0, 12
+    while data is None:
+        if position + 8 > size:
+            raise Damage(Fault.TRUNCATED, f"the file ends after {size} bytes, before its audio begins")
+        file.seek(position)
+        name, length = struct.unpack("<4sI", _exactly(file, 8))
+        if name == b"ds64":
+            _, long_data = struct.unpack("<QQ", _exactly(file, 16))
+        elif name == b"fmt ":
+            fmt = file.read(min(length, 40))
+        if name == b"data":
+            data = (position + 8, long_data if magic == b"RF64" and length == 0xFFFFFFFF else length)
+        position += 8 + length + (length & 1)
+    start, length = data
+    if start >= size or (length == 0 and riff_size not in _UNSTATED):
+        raise Damage(Fault.HEADER_ONLY, f"the file is a header of {start} bytes without any audio")
+    stated = length not in _UNSTATED
+    if not stated:
+        length = size - start
+    end = max(start + length, 0 if riff_size in _UNSTATED else 8 + riff_size)
+    padding = length & 1  # writers disagree on whether to count it
+    if start + length > size or end > size + padding:
+        raise Damage(Fault.TRUNCATED, f"the header promises {end} bytes, the file has {size}")
+    if size > end + padding:
+        raise Damage(Fault.JUNK_APPENDED, f"the header promises {end} bytes, the file has {size}")
+    return Structure(stated=stated, samples=_wav_samples(fmt, length))
+
+
+def _wav_samples(fmt: bytes, length: int) -> int | None:
+    if len(fmt) < 16:
+        raise Damage(Fault.DECODE_FAILED, "the file does not say in which format its audio is")
+    tag, _, _, _, block = struct.unpack("<HHIIH", fmt[:14])
+    if tag not in _FIXED_BLOCKS or block == 0:
+        return None
+    if length % block:
+        raise Damage(Fault.TRUNCATED, f"the audio ends inside a sample: {length} bytes in blocks of {block}")
+    return int(length // block)
+
+
+def _walk_ogg(file: BinaryIO, size: int) -> Structure:
+    """Ogg: page after page without a hole, numbers in sequence, an end-of-stream page for every stream, nothing behind."""
+    position = 0
+    numbers: dict[int, int] = {}
+    ended: set[int] = set()
+    while position < size:
+        file.seek(position)
+        header = file.read(27)
+        if not header.startswith(b"OggS"[: len(header)]):
+            if numbers and ended >= numbers.keys():
+                raise Damage(Fault.JUNK_APPENDED, f"{size - position} bytes follow the end of the stream")
+            raise Damage(Fault.DECODE_FAILED, f"no page begins at byte {position}, where one must")
+        if len(header) < 27:
+            raise Damage(Fault.TRUNCATED, f"the file ends inside the page at byte {position}")
+        flags, _, serial, number, _, segments = struct.unpack("<BqIIIB", header[5:27])
+        lacing = file.read(segments)
+        following = position + 27 + segments + sum(lacing)
+        if len(lacing) < segments or following > size:
+            raise Damage(Fault.TRUNCATED, f"the file ends inside the page at byte {position}")
+        if serial in numbers and number != numbers[serial] + 1:
+            raise Damage(Fault.DECODE_FAILED, f"page {numbers[serial] + 1} is missing at byte {position}")
+        if serial not in numbers and not flags & 2:
+            raise Damage(Fault.DECODE_FAILED, f"a stream begins in its middle at byte {position}")
+        numbers[serial] = number
+        if flags & 4:
+            ended.add(serial)
+        position = following
+    if not ended >= numbers.keys():
+        raise Damage(Fault.TRUNCATED, "the stream has no end: its last page is missing")
+    return Structure(stated=True)
+
+
+_EBML_SEGMENT = 0x18538067
+_EBML_CLUSTER = 0x1F43B675
+_EBML_TOP = frozenset({0x114D9B74, 0x1549A966, 0x1654AE6B, _EBML_CLUSTER, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469, 0xEC, 0xBF})
+_EBML_IN_CLUSTER = frozenset({0xE7, 0xA3, 0xA0, 0xAB, 0xA7, 0x5854, 0xAF, 0xEC, 0xBF})
+
+
+def _walk_webm(file: BinaryIO, size: int) -> Structure:
+    """EBML: every element within its parent, only elements that belong there, the segment as long as it says."""
+    head, length = _element(file, 0, size)
+    if length is None:
+        raise Damage(Fault.DECODE_FAILED, "the file's header has no length")
+    segment, body = _element(file, head[1] + length, size)
+    if segment[0] != _EBML_SEGMENT:
+        raise Damage(Fault.DECODE_FAILED, "no segment follows the file's header")
+    position = segment[1]
+    end = size if body is None else position + body
+    if end > size:
+        raise Damage(Fault.TRUNCATED, f"the segment promises {end} bytes, the file has {size}")
+    if end < size:
+        raise Damage(Fault.JUNK_APPENDED, f"{size - end} bytes follow the end of the segment")
+    stated = body is not None
+    inside = False  # of a cluster without a length, whose end only the next top element shows
+    while position < end:
+        (name, start), length = _element(file, position, end)
+        known = name in _EBML_TOP or (inside and name in _EBML_IN_CLUSTER)
+        if not known or (length is None and name != _EBML_CLUSTER):
+            raise Damage(Fault.DECODE_FAILED, f"an element that does not belong there at byte {position}")
+        if name in _EBML_TOP:
+            inside = length is None
+        if length is None:
+            stated, position = False, start
+            continue
+        if start + length > end:
+            raise Damage(Fault.TRUNCATED, f"the element at byte {position} is cut off")
+        if name == _EBML_CLUSTER:
+            _walk_cluster(file, start, start + length)
+        position = start + length
+    return Structure(stated=stated)
+
+
+def _walk_cluster(file: BinaryIO, position: int, end: int) -> None:
+    while position < end:
+        (name, start), length = _element(file, position, end)
+        if name not in _EBML_IN_CLUSTER or length is None or start + length > end:
+            raise Damage(Fault.DECODE_FAILED, f"a cluster is broken at byte {position}")
+        position = start + length
+
+
+def _element(file: BinaryIO, position: int, end: int) -> tuple[tuple[int, int], int | None]:
+    """(id, position of the content) and its length; None for a length that is left open."""
+    file.seek(position)
+    raw = file.read(min(12, max(0, end - position)))
+    id_width = _vint_width(raw, 0, 4, position)
+    width = _vint_width(raw, id_width, 8, position)
+    name = int.from_bytes(raw[:id_width], "big")
+    value = int.from_bytes(raw[id_width : id_width + width], "big") & ((1 << 7 * width) - 1)
+    return (name, position + id_width + width), None if value == (1 << 7 * width) - 1 else value
+
+
+def _vint_width(raw: bytes, offset: int, most: int, position: int) -> int:
+    if offset >= len(raw):
+        raise Damage(Fault.TRUNCATED, f"the file ends inside the element at byte {position}")
+    width = 9 - raw[offset].bit_length()
+    if width > most:
+        raise Damage(Fault.DECODE_FAILED, f"no element begins at byte {position}, where one must")
+    if offset + width > len(raw):
+        raise Damage(Fault.TRUNCATED, f"the file ends inside the element at byte {position}")
+    return width
+
+
+def _walk_mp4(file: BinaryIO, size: int) -> Structure:
+    """ISO media: boxes that fill the file exactly, an index and media among them."""
+    position = 0
+    seen: set[bytes] = set()
+    while position < size:
+        file.seek(position)
+        header = file.read(16)
+        if len(header) < 8:
+            raise Damage(Fault.JUNK_APPENDED, f"{len(header)} bytes follow the last box")
+        length, name = struct.unpack(">I4s", header[:8])
+        if length == 1 and len(header) == 16:
+            (length,) = struct.unpack(">Q", header[8:])
+        if not (name.isascii() and name.decode("ascii", "replace").isprintable()) or (0 < length < 8):
+            fault = Fault.JUNK_APPENDED if {b"moov", b"mdat"} <= seen else Fault.DECODE_FAILED
+            raise Damage(fault, f"no box begins at byte {position}, where one must")
+        if length == 0:
+            length = size - position
+        if position + length > size:
+            raise Damage(Fault.TRUNCATED, f"the box at byte {position} promises {position + length} bytes, the file has {size}")
+        seen.add(name)
+        position += length
+    if not {b"moov", b"mdat"} <= seen and b"moof" not in seen:
+        raise Damage(Fault.TRUNCATED, "the file lacks its index or its media")
+    return Structure(stated=True)
+
+
+def _walk_flac(file: BinaryIO, size: int) -> Structure:
+    """FLAC: the stream's own count of samples. Its frames carry checksums, which the decoder reads."""
+    header = file.read(42)
+    if len(header) < 42 or size <= 42:
+        raise Damage(Fault.TRUNCATED, f"the file ends after {size} bytes, inside its header")
+    samples = int.from_bytes(header[21:26], "big") & 0xFFFFFFFFF
+    return Structure(stated=samples > 0, samples=samples or None)
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise Damage(Fault.TRUNCATED, "the file ends inside its header")
+    return data
+
+
+_WALKERS: Mapping[Kind, Callable[[BinaryIO, int], Structure]] = {
+    Kind.WAV: _walk_wav,
+    Kind.OGG: _walk_ogg,
+    Kind.WEBM: _walk_webm,
+    Kind.MP3: walk_mp3,
+    Kind.MP4: _walk_mp4,
+    Kind.FLAC: _walk_flac,
+}

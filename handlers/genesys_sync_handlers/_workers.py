@@ -1,0 +1,198 @@
+"""The verifier's worker processes, seen from the daemon: untrusted media are decoded there and nowhere else.
+
+Processes, never threads: a crash costs one process, a limit can be set on each, and the daemon's loop and memory notice nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+import anyio
+import orjson
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from genesys_sync.plugin import ReasonCode, StorageError, TransientError
+from genesys_sync_handlers._report import Fault, Job, Report
+
+_START_LIMIT = 60.0
+_END_LIMIT = 10.0
+_ANSWER_LIMIT = 64 << 10
+_STDERR_TAIL = 20
+_WORN_OUT = 1000
+"""Jobs after which a worker is replaced, so that no leak of a decoder grows for ever."""
+
+_PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+"""The environment that a worker gets; the daemon's may hold secrets."""
+
+
+class _Broken(Exception):
+    def __init__(self, fault: Fault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost: processor seconds, and time on the wall, which a loaded machine stretches."""
+
+    cpu_seconds: int
+    wall: timedelta
+
+    @classmethod
+    def of(cls, size: int, expected_seconds: float) -> Self:
+        """Opus, the slowest, takes a processor second for 2.3 MB or 570 s of sound: both are granted several times over."""
+        cpu = 30 + size / 500_000 + expected_seconds / 50
+        return cls(cpu_seconds=int(cpu), wall=timedelta(seconds=30 + 2 * cpu))
+
+
+class Inspectors:
+    """A pool of workers, started when first needed. `inspect` may be called by any number of tasks; `aclose` when none is left."""
+
+    def __init__(self, *, workers: int, memory: int) -> None:
+        self._slots = anyio.Semaphore(workers)
+        self._memory = memory
+        self._idle: list[_Worker] = []
+
+    async def inspect(self, job: Job, *, wall: timedelta) -> Report:
+        """The report on one file. A worker that crashes or overruns is replaced and the file tried once more; the second time it is
+        the file's fault. Raises StorageError when the file cannot be read, TransientError(VERIFIER_FAILED) when no worker starts."""
+        async with self._slots:
+            try:
+                return await self._once(job, wall)
+            except _Broken:
+                try:
+                    return await self._once(job, wall)
+                except _Broken as broken:
+                    return Report(fault=broken.fault, detail=broken.detail)
+
+    async def aclose(self) -> None:
+        """End every worker. Called twice, the second does nothing."""
+        while self._idle:
+            await self._idle.pop().end()
+
+    async def _once(self, job: Job, wall: timedelta) -> Report:
+        worker = self._idle.pop() if self._idle else await _Worker.start(self._memory)
+        sound = False
+        try:
+            report = _report(await worker.work(job, wall))
+            sound = True
+        finally:
+            if sound and worker.jobs < _WORN_OUT:
+                self._idle.append(worker)
+            else:
+                await worker.end()
+        return report
+
+
+def _report(answer: Mapping[str, Any]) -> Report:
+    if answer.get("worker") == "unreadable":
+        raise StorageError(f"the archived file cannot be read: {answer.get('detail')}")
+    try:
+        return Report.from_json(answer)
+    except (TypeError, ValueError):
+        raise _Broken(Fault.VERIFIER_CRASHED, "the decoding process answered something else than a report") from None
+
+
+class _Worker:
+    """One process. After any exception from `work` it is of no further use: `end` it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._answers = BufferedByteReceiveStream(_stream(process.stdout))
+        self._last_words: deque[bytes] = deque(maxlen=_STDERR_TAIL)
+        self.jobs = 0
+
+    @classmethod
+    async def start(cls, memory: int) -> Self:
+        """A worker that has imported its decoder and set its limits. Raises TransientError(VERIFIER_FAILED)."""
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        # numerical libraries reserve memory for a thread on each core, which would count against the limit
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+        command = [sys.executable, "-m", "genesys_sync_handlers._inspector", str(memory)]
+        try:
+            process = await anyio.open_process(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True
+            )
+        except OSError as error:
+            raise TransientError(f"no decoding process could be started: {error.strerror}", code=ReasonCode.VERIFIER_FAILED) from error
+        worker = cls(process)
+        ready = False
+        try:
+            with anyio.fail_after(_START_LIMIT):
+                ready = (await worker._answer()).get("worker") == "ready"
+        except (TimeoutError, _Broken):
+            ready = False
+        finally:
+            if not ready:
+                await worker.end()
+        if not ready:
+            said = (b"".join(worker._last_words).decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            raise TransientError(f"the decoding process does not come up: {said[:200]}", code=ReasonCode.VERIFIER_FAILED)
+        return worker
+
+    async def work(self, job: Job, wall: timedelta) -> Mapping[str, Any]:
+        """The answer to one job. Raises _Broken when the process dies or takes longer than `wall`."""
+        self.jobs += 1
+        with anyio.move_on_after(wall.total_seconds()):
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await _stream(self._process.stdin).send(orjson.dumps(asdict(job)) + b"\n")
+            answer = await self._answer()
+            if answer.get("worker") == "memory":
+                raise _Broken(Fault.VERIFIER_MEMORY, "decoding the file takes more memory than it may have")
+            return answer
+        raise _Broken(Fault.VERIFIER_OVERRUN, f"decoding the file took longer than {wall.total_seconds():.0f} s")
+
+    async def end(self) -> None:
+        """The process is gone and its pipes are closed, whatever it was doing, and even while the caller is being cancelled."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_END_LIMIT):
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.aclose()
+
+    async def _answer(self) -> dict[str, Any]:
+        """One line of JSON, while stderr is kept from filling up. Raises _Broken with how the process ended."""
+        line = b""
+        async with anyio.create_task_group() as reading:
+            reading.start_soon(self._listen_to_stderr)
+            with suppress(anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.EndOfStream, anyio.BrokenResourceError):
+                line = await self._answers.receive_until(b"\n", _ANSWER_LIMIT)
+            reading.cancel_scope.cancel()
+        try:
+            answer = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            raise await self._obituary() from None
+        if not isinstance(answer, dict):
+            raise await self._obituary()
+        return answer
+
+    async def _listen_to_stderr(self) -> None:
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async for chunk in _stream(self._process.stderr):
+                self._last_words.append(chunk[-1000:])
+
+    async def _obituary(self) -> _Broken:
+        with anyio.move_on_after(_END_LIMIT):
+            status = await self._process.wait()
+            if status == -signal.SIGXCPU:
+                return _Broken(Fault.VERIFIER_OVERRUN, "decoding the file took more processor time than it may have")
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            return _Broken(Fault.VERIFIER_CRASHED, f"the decoding process ended {how}")
+        return _Broken(Fault.VERIFIER_CRASHED, "the decoding process answered nothing that can be read")
+
+
+def _stream(stream: Any) -> Any:
+    """anyio types the pipes of a process as optional; ours are always there."""
+    if stream is None:
+        raise RuntimeError("the process was started without pipes")
+    return stream
