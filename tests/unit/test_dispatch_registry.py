@@ -102,14 +102,16 @@ def test_all_faults_of_all_handlers_are_reported_at_once(plugins):
         two={"use": "./plugins/none.py:TellCrm"},
         Three=TELL,
     )
-    assert problems == [
-        "handlers.one.config.address: is required",
-        "handlers.one.config.adress: unknown key; did you mean 'address'?",
-        'handlers.one.config.largest: 5 is not a size: write a number with its unit (B, KiB, MiB, GiB), such as "2GiB"',
-        "handlers.one.config.retry.fist: unknown key; did you mean 'first'?",
-        f"handlers.two.use: there is no file {plugins / 'plugins' / 'none.py'}",
-        "handlers.Three: a handler's name is 1 to 63 of a-z, 0-9 and -, and begins with a letter",
-    ]
+    assert sorted(problems) == sorted(
+        [
+            "handlers.one.config.address: is required",
+            "handlers.one.config.adress: unknown key; did you mean 'address'?",
+            'handlers.one.config.largest: 5 is not a size: write a number with its unit (B, KiB, MiB, GiB), such as "2GiB"',
+            "handlers.one.config.retry.fist: unknown key; did you mean 'first'?",
+            f"handlers.two.use: there is no file {plugins / 'plugins' / 'none.py'}",
+            "handlers.Three: a handler's name is 1 to 63 of a-z, 0-9 and -, and begins with a letter",
+        ]
+    )
 
 
 @pytest.mark.parametrize(

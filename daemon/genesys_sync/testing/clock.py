@@ -9,6 +9,8 @@ from itertools import count
 import anyio
 from anyio.lowlevel import checkpoint
 
+_TURNS = 30
+
 
 class FakeClock:
     """A `Clock` that moves only by `advance`. Sleepers wake in order of their time."""
@@ -44,10 +46,18 @@ class FakeClock:
     async def advance(self, seconds: float) -> None:
         """Let time pass; each sleeper due on the way wakes and runs until everything waits again."""
         target = self._elapsed + seconds
-        await anyio.wait_all_tasks_blocked()
+        await _all_wait()
         while self._sleepers and self._sleepers[0][0] <= target:
             due, _, event = heapq.heappop(self._sleepers)
             self._elapsed = max(self._elapsed, due)
             event.set()
-            await anyio.wait_all_tasks_blocked()
+            await _all_wait()
         self._elapsed = target
+
+
+async def _all_wait() -> None:
+    """Let every task run until it waits. The turns of the loop come first, because anyio looks again only after 0.1 s of real time
+    when it finds a single task still running."""
+    for _ in range(_TURNS):
+        await checkpoint()
+    await anyio.wait_all_tasks_blocked()
