@@ -18,6 +18,7 @@ from genesys_sync.services import MediaUrl
 ITEMS_MAX = 100
 JOB_PATIENCE = 240.0
 """Seconds for one job; a delivery's timeout is five minutes."""
+_JOB_ID = re.compile(r"[A-Za-z0-9_\-]{1,100}")
 _DENIED = re.compile(r"permission|forbidden|not authori[sz]ed|access denied", re.IGNORECASE)
 _DELETED = re.compile(r"\b(?:deleted|purged)\b", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ class Batches:
             "POST", "/api/v2/recording/batchrequests", json={"batchDownloadRequestList": listed}, repeatable=True, shape=dict
         )  # fmt: skip
         job_id = reply.body.get("id")
-        if not isinstance(job_id, str) or not is_canonical_uuid(job_id.lower()):
+        if not isinstance(job_id, str) or _JOB_ID.fullmatch(job_id) is None:
             raise TransientError("the batch request's answer names no job", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id)
         return await self._finished(job_id)
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 WINDOW = 60.0
+_ROUNDING = 1.0
+"""The header counts whole seconds and may have dropped a part of one: the window may end this much later than it says."""
 _SAME_WINDOW = 1.5
-"""The header counts whole seconds, so two answers of one window may differ by a second over its end."""
+"""Two answers of one window may differ by a second, and a little on the way, over its end."""
 
 
 class Budget:
@@ -23,6 +25,7 @@ class Budget:
         self._used = 0
         self._in_flight = 0
         self._ends = 0.0
+        self._told = False
         self._paused_until = 0.0
 
     @property
@@ -62,13 +65,16 @@ class Budget:
         if count is None or reset is None or reset > 10 * WINDOW:
             return
         self._roll(now)
-        ends = now + reset
-        if ends > self._ends + _SAME_WINDOW:
+        ends = now + reset + _ROUNDING
+        if self._told and ends > self._ends + _SAME_WINDOW:
             # another window than the one we were counting: the platform's count, and what it has not yet counted
             self._used = count + self._in_flight
             self._ends = ends
         else:
+            # an end that we had only assumed gives way to the platform's
             self._used = max(self._used, count)
+            self._ends = min(self._ends, ends) if self._told else ends
+        self._told = True
 
     def pause(self, now: float, seconds: float) -> None:
         """After a 429 nothing is sent for so long, by anybody. A shorter pause never cuts a longer one."""
@@ -82,6 +88,7 @@ class Budget:
         if now >= self._ends:
             self._used = self._in_flight
             self._ends = now + WINDOW
+            self._told = False
 
 
 def _number(text: str | None) -> int | None:

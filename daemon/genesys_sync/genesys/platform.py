@@ -77,7 +77,8 @@ class Platform:
         return self.organization_id
 
     async def queues(self) -> list[Queue]:
-        """Every routing queue that the client may see, of all pages."""
+        """Every routing queue that the client may see, of all pages. Raises CredentialsRefused, TransientError or PermanentError."""
+        await self.tokens.get()
         found: dict[str, Queue] = {}
         for page in range(1, _QUEUE_PAGES_MAX + 1):
             parameters = {"pageSize": "100", "pageNumber": str(page)}
