@@ -141,7 +141,7 @@ class Feed:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; then the socket is closed, and what was in hand is in the ledger where that took 5 s at most.
-        Started means that `state` is true, not that anything is connected. Raises LedgerError."""
+        Started means that `state` is true, not that anything is connected. Raises LedgerError, within an exception group."""
         task_status.started()
         self._covered_ms = await self._backfill.start()
         async with anyio.create_task_group() as group:
