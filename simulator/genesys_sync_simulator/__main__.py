@@ -1,0 +1,101 @@
+"""`genesys-sync-simulator`: plays the published platform on this machine until it is told to end.
+
+When it listens it prints one JSON line: apiUrl, loginUrl, clientId, clientSecret, controlUrl.
+Exit codes follow sysexits: 64 wrong use, 75 port taken, 74 truth log not writable, 78 scenario not playable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from genesys_sync_simulator.clock import SystemClock
+from genesys_sync_simulator.platform import DEFAULT_CLIENT, Platform, assemble
+from genesys_sync_simulator.scenario import Scenario, ScenarioError
+from genesys_sync_simulator.scenario_file import load, shipped
+
+EX_OK, EX_IOERR, EX_TEMPFAIL, EX_CONFIG = 0, 74, 75, 78
+
+
+class _CannotListen(Exception):
+    """The port is taken, or cannot be had."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs until SIGTERM or SIGINT; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        scenario = _scenario(options)
+    except ScenarioError as error:
+        for problem in error.problems:
+            print(f"genesys-sync-simulator: {problem}", file=sys.stderr)
+        return EX_CONFIG
+    try:
+        platform = assemble(scenario, SystemClock(), truth_log=options.truth_log)
+    except OSError as error:
+        print(f"genesys-sync-simulator: the truth log {options.truth_log} cannot be written: {error.strerror}", file=sys.stderr)
+        return EX_IOERR
+    try:
+        anyio.run(_serve, platform, options.port)
+    except _CannotListen as error:
+        print(f"genesys-sync-simulator: {error}", file=sys.stderr)
+        return EX_TEMPFAIL
+    return EX_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="genesys-sync-simulator", description="The Genesys Cloud platform as published, on this machine.")
+    parser.add_argument("--scenario", metavar="FILE", help=f"a TOML file, or one of those that are shipped: {', '.join(shipped())}")
+    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
+    parser.add_argument("--truth-log", type=Path, metavar="PATH", help="append what is created and what goes wrong, as JSON Lines")
+    parser.add_argument("--seed", type=int, metavar="N", help="another world of the same kind")
+    parser.add_argument("--client-id", metavar="ID", help="the OAuth client that is let in")
+    parser.add_argument("--client-secret", metavar="SECRET")
+    return parser
+
+
+def _scenario(options: argparse.Namespace) -> Scenario:
+    scenario = load(options.scenario) if options.scenario else Scenario()
+    if options.seed is not None:
+        if options.seed < 0:
+            raise ScenarioError(["--seed must not be below zero"])
+        scenario = replace(scenario, seed=options.seed)
+    first, *others = scenario.clients or (DEFAULT_CLIENT,)
+    first = replace(first, id=options.client_id or first.id, secret=options.client_secret or first.secret)
+    return replace(scenario, clients=(first, *others))
+
+
+async def _serve(platform: Platform, port: int) -> None:
+    # The listener and its tasks take a while to import; a bad scenario is told of before.
+    from genesys_sync_simulator.server import running
+
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        try:
+            async with running(platform, port=port):
+                client = platform.tokens.clients[0]
+                url = platform.base_url
+                ready = {
+                    "apiUrl": url,
+                    "loginUrl": url,
+                    "clientId": client.id,
+                    "clientSecret": client.secret,
+                    "controlUrl": f"{url}/simulator",
+                }
+                print(json.dumps(ready), flush=True)
+                async for _ in signals:
+                    return
+        except OSError as error:
+            if platform.base_url:
+                raise
+            raise _CannotListen(f"port {port} on 127.0.0.1 cannot be used: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

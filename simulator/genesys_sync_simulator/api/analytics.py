@@ -1,0 +1,152 @@
+"""Analytics: the details query, details of named conversations, and asynchronous details jobs."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from genesys_sync_simulator.analytics import BadQuery, details, matching, page
+from genesys_sync_simulator.api.answers import ApiError, Json, bad_request, body, empty, found, get, need_any, number, reply, several
+from genesys_sync_simulator.clock import iso
+from genesys_sync_simulator.platform import Platform
+
+_CONVERSATIONS = "/api/v2/analytics/conversations"
+_JOBS = _CONVERSATIONS + "/details/jobs"
+_MOST_JOBS = 100
+_JOB_KEYS_ONLY_SYNC = ("paging", "aggregations")
+
+
+@dataclass(slots=True)
+class _Job:
+    found: list[Json]
+    begun: float
+
+
+def routes(platform: Platform) -> list[web.RouteDef]:
+    """Operations of analytics."""
+
+    async def query(request: web.Request) -> web.Response:
+        _permitted(request)
+        asked = await _query(request)
+        try:
+            records = matching(_records(platform, platform.now() - platform.rules.analytics_delay), asked, by_start_day=True)
+            shown = page(records, asked.get("paging"))
+        except BadQuery as error:
+            raise bad_request(f"{error}.") from None
+        answer: Json = {"totalHits": len(records)}
+        return reply({"conversations": shown, **answer} if shown else answer)
+
+    async def one(request: web.Request) -> web.Response:
+        _permitted(request)
+        wanted = request.match_info["conversationId"].lower()
+        records = _records(platform, platform.now() - platform.rules.analytics_delay)
+        record = next((record for record in records if record["conversationId"] == wanted), None)
+        return reply(found(record, "not.found", "The conversation does not exist."))
+
+    async def some(request: web.Request) -> web.Response:
+        _permitted(request)
+        wanted = [identity.lower() for identity in several(request, "id")]
+        if not wanted:
+            raise bad_request("id is required.", code="missing.parameter")
+        records = _records(platform, platform.now() - platform.rules.analytics_delay)
+        shown = [record for record in records if record["conversationId"] in wanted]
+        return reply({"conversations": shown} if shown else {})
+
+    return [
+        web.post(_CONVERSATIONS + "/details/query", query),
+        get(_CONVERSATIONS + "/details", some),
+        *_job_routes(platform),
+        get(_CONVERSATIONS + "/{conversationId}/details", one),
+    ]
+
+
+def _job_routes(platform: Platform) -> list[web.RouteDef]:
+    async def submit(request: web.Request) -> web.Response:
+        _permitted(request)
+        return _submitted(platform, await _query(request))
+
+    async def status(request: web.Request) -> web.Response:
+        _permitted(request)
+        job = _job(platform, request)
+        done = platform.now() >= job.begun + platform.rules.batch_job_time
+        times: Json = {"submissionDate": iso(job.begun), "expirationDate": iso(job.begun + 86_400)}
+        if done:
+            times["completionDate"] = iso(job.begun + platform.rules.batch_job_time)
+        return reply({"state": "FULFILLED" if done else "PENDING", **times}, status=200 if done else 202)
+
+    async def results(request: web.Request) -> web.Response:
+        _permitted(request)
+        job = _job(platform, request)
+        if platform.now() < job.begun + platform.rules.batch_job_time:
+            raise ApiError(404, "not.found", "The job has no results yet.")
+        size, start = number(request, "pageSize", 1000, high=10_000), number(request, "cursor", 0, low=0)
+        shown = job.found[start : start + size]
+        answer: Json = {"dataAvailabilityDate": iso(_available_until(platform))}
+        if shown:
+            answer["conversations"] = shown
+        if start + size < len(job.found):
+            answer["cursor"] = str(start + size)
+        return reply(answer)
+
+    async def remove(request: web.Request) -> web.Response:
+        _permitted(request)
+        _job(platform, request)
+        del platform.details_jobs[request.match_info["jobId"]]
+        return empty(204)
+
+    async def availability(request: web.Request) -> web.Response:
+        _permitted(request)
+        return reply({"dataAvailabilityDate": iso(_available_until(platform))})
+
+    return [
+        web.post(_JOBS, submit),
+        get(_JOBS + "/availability", availability),
+        get(_JOBS + "/{jobId}", status),
+        get(_JOBS + "/{jobId}/results", results),
+        web.delete(_JOBS + "/{jobId}", remove),
+    ]
+
+
+def _submitted(platform: Platform, asked: dict[str, Any]) -> web.Response:
+    if wrong := [key for key in _JOB_KEYS_ONLY_SYNC if key in asked]:
+        raise bad_request(f"{wrong[0]} is not a part of an asynchronous details query.")
+    by_start_day = asked.get("startOfDayIntervalMatching") is True
+    try:
+        records = matching(_records(platform, _available_until(platform)), asked, by_start_day=by_start_day)
+    except BadQuery as error:
+        raise bad_request(f"{error}.") from None
+    job_id = str(uuid.uuid4())
+    platform.details_jobs[job_id] = _Job(records, platform.now())
+    if len(platform.details_jobs) > _MOST_JOBS:
+        del platform.details_jobs[next(iter(platform.details_jobs))]
+    return reply({"jobId": job_id}, status=202)
+
+
+def _permitted(request: web.Request) -> None:
+    need_any(request, "analytics:conversationDetail:view", "analytics:agentConversationDetail:view")
+
+
+def _available_until(platform: Platform) -> float:
+    return platform.now() - platform.rules.data_lake_lag
+
+
+def _records(platform: Platform, at: float) -> list[Json]:
+    """What analytics know by a moment. Nothing before the world has started."""
+    if platform.world.started_at is None:
+        return []
+    return [details(platform.view(call, at)) for call in platform.world.calls(at)]
+
+
+async def _query(request: web.Request) -> dict[str, Any]:
+    document = await body(request)
+    if not isinstance(document, dict):
+        raise bad_request("The body must be a query.")
+    return document
+
+
+def _job(platform: Platform, request: web.Request) -> _Job:
+    job: _Job | None = platform.details_jobs.get(request.match_info["jobId"])
+    return found(job, "not.found", "The job does not exist.")

@@ -1,0 +1,214 @@
+"""Plays the world: as its moments come, frames go out, truth lines are written, faults fire."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from anyio import to_thread
+
+from genesys_sync_simulator import snapshots
+from genesys_sync_simulator.clock import iso
+from genesys_sync_simulator.media import MediaObject
+from genesys_sync_simulator.plan import CallPlan, RecordingPlan, spoils
+from genesys_sync_simulator.platform import Platform, correlation_id
+from genesys_sync_simulator.scenario import Moment
+from genesys_sync_simulator.world import file_state
+
+_LOOK_EVERY = 0.05
+
+
+@dataclass(order=True, slots=True)
+class _Due:
+    """One thing to do at an offset. `rank` decides among those of one offset: created before ended before listed."""
+
+    offset: float
+    rank: int
+    index: int
+    kind: str = field(compare=False)
+    call: CallPlan | None = field(compare=False, default=None)
+    recording: RecordingPlan | None = field(compare=False, default=None)
+    moment: Moment | None = field(compare=False, default=None)
+
+
+class Conductor:
+    """Plays one world once. `run` ends when everything has reached its final state."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._frames = 0
+        self._held: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+
+    async def run(self) -> None:
+        """Waits for the start that the scenario names, then plays to the end."""
+        platform = self._platform
+        await self._wait_for_start()
+        platform.world.started_at = platform.now()
+        plan = platform.world.plan
+        platform.truth.write(
+            "scenario_started",
+            scenario=platform.scenario.name,
+            seed=platform.scenario.seed,
+            calls=len(plan.calls),
+            recordings=len(plan.recordings),
+        )
+        timeline = list(_timeline(plan.calls, plan.moments))
+        heapq.heapify(timeline)
+        while timeline:
+            due = heapq.heappop(timeline)
+            await platform.clock.sleep(platform.world.moment(due.offset) - platform.now())
+            await self._play(due)
+        finals = [file_state(recording, recording.final_at) for recording in plan.recordings]
+        platform.truth.write(
+            "scenario_finished",
+            calls=len(plan.calls),
+            recordings=len(finals),
+            good=sum(not spoils(recording.fault) for recording in plan.recordings),
+            faults=dict(platform.faults.fired),
+        )
+
+    async def _wait_for_start(self) -> None:
+        platform = self._platform
+        match platform.scenario.start:
+            case "at-once":
+                return
+            case "on-request":
+                await platform.start_asked.wait()
+            case _:
+                while not platform.hub.listened_to(platform.now()) and not platform.start_asked.is_set():
+                    await platform.clock.sleep(_LOOK_EVERY)
+
+    async def _play(self, due: _Due) -> None:
+        if due.moment is not None:
+            fire(self._platform, due.moment.kind)
+        elif due.recording is not None and due.call is not None:
+            await self._created(due.call, due.recording)
+        elif due.call is not None:
+            self._changed(due.call, due.offset)
+
+    def _changed(self, call: CallPlan, offset: float) -> None:
+        platform = self._platform
+        view = platform.view_at(call, offset)
+        if offset == max(call.began, 0.0):
+            platform.truth.write("call_started", conversationId=call.id, startedAt=view.at(call.began), recordings=len(call.recordings))
+        if offset == call.ended:
+            times = {"startedAt": view.at(call.began), "endedAt": view.at(call.ended)}
+            platform.truth.write("call_ended", conversationId=call.id, **times, recordings=len(call.recordings))
+        frames = snapshots.frames(view)
+        number, self._frames = self._frames, self._frames + 1
+        if number in platform.world.plan.reordered and offset != call.changes[-1]:
+            self._held[call.id] = frames
+            return
+        held = self._held.pop(call.id, [])
+        if held:
+            platform.faults.fire("reorder_events", conversationId=call.id)
+        self._publish([*frames, *held])
+        if number in platform.world.plan.duplicated:
+            platform.faults.fire("duplicate_events", conversationId=call.id)
+            self._publish(frames)
+
+    def _publish(self, frames: list[tuple[str, dict[str, Any]]]) -> None:
+        now, trace = self._platform.now(), correlation_id()
+        for topic, body in frames:
+            self._platform.hub.publish(topic, body, trace, now)
+
+    async def _created(self, call: CallPlan, recording: RecordingPlan) -> None:
+        """The truth about a recording is on disk before its metadata can be asked for (or as soon as its sound is made)."""
+        platform = self._platform
+        parts = [await platform.object(recording, part) for part in range(recording.parts)]
+        described = [await to_thread.run_sync(_described, media, platform) for media in parts]
+        view = platform.view_at(call, max(recording.appears, call.ended))
+        platform.truth.write(
+            "recording",
+            conversationId=call.id,
+            recordingId=recording.id,
+            sessionId=recording.session_id,
+            media="audio",
+            format=recording.format,
+            channels=recording.channels,
+            sampleRate=recording.sample_rate,
+            seconds=recording.seconds,
+            contentType=parts[0].content_type,
+            bytes=described[0]["bytes"],
+            sha256=described[0]["sha256"],
+            parts=described,
+            fault=recording.fault,
+            good=not spoils(recording.fault),
+            callStartedAt=view.at(call.began),
+            callEndedAt=view.at(call.ended),
+            startedAt=view.at(recording.began),
+            endedAt=view.at(recording.ended),
+            availableAt=iso(platform.world.moment(recording.final_at)),
+        )
+
+
+def _described(media: MediaObject, platform: Platform) -> dict[str, Any]:
+    return {"bytes": media.size, "sha256": media.sha256(platform.stopping), "seconds": media.seconds}
+
+
+def _timeline(calls: tuple[CallPlan, ...], moments: tuple[Moment, ...]) -> Iterator[_Due]:
+    for call in calls:
+        for offset in call.changes:
+            yield _Due(offset, 0, call.index, "call", call)
+        for recording in call.recordings:
+            # Made known when the call ends, a little before the metadata list it.
+            yield _Due(max(call.ended, 0.0), 1, call.index, "recording", call, recording)
+            yield _Due(recording.final_at, 2, call.index, "settled")
+    for index, moment in enumerate(moments):
+        yield _Due(moment.at, 3, index, "moment", moment=moment)
+
+
+def fire(platform: Platform, kind: str) -> None:
+    """Lets a fault of the platform as a whole happen now, or with the next request or socket that it can spoil."""
+    now = platform.now()
+    match kind:
+        case "rate_limit":
+            platform.faults.storms_due += 1
+        case "server_error_once":
+            platform.faults.errors_due += 1
+        case "revoke_token":
+            for token in platform.tokens.living(now):
+                token.revoked = True
+                platform.hub.revoked(token)
+            platform.faults.fire(kind)
+        case _:
+            platform.socket_faults.append(kind)
+            spoil_sockets(platform)
+
+
+def spoil_sockets(platform: Platform) -> None:
+    """Fires the socket faults that wait, if a socket is there to be spoilt; called again whenever one connects."""
+    sockets = [socket for socket in platform.hub.sockets if not socket.closing and not socket.stalled]
+    while sockets and platform.socket_faults:
+        kind = platform.socket_faults.pop(0)
+        platform.faults.fire(kind, sockets=len(sockets))
+        for socket in sockets:
+            match kind:
+                case "drop_socket":
+                    socket.close(None)
+                    platform.faults.sockets_refused_until = platform.now() + platform.faults.rules.drop_socket_for
+                case "silent_stall":
+                    socket.stalled = True
+                case _:
+                    body = {"message": "The socket will be closed for maintenance."}
+                    socket.send({"topicName": "v2.system.socket_closing", "eventBody": body})
+                    socket.closes_at = platform.now() + platform.rules.socket_closing_grace
+        sockets = [socket for socket in sockets if not socket.closing and not socket.stalled]
+
+
+async def watch(platform: Platform) -> None:
+    """Closes sockets whose channel's or token's time is over, for as long as the simulator runs."""
+    while True:
+        await platform.clock.sleep(0.5)
+        platform.hub.sweep(platform.now())
+
+
+async def make_media(platform: Platform) -> None:
+    """Makes all media in the order in which they are needed, so that nothing waits for an encoder later."""
+    for call in sorted(platform.world.plan.calls, key=lambda call: call.ended):
+        for recording in call.recordings:
+            for part in range(recording.parts):
+                media = await platform.object(recording, part)
+                await to_thread.run_sync(media.sha256, platform.stopping)

@@ -1,0 +1,111 @@
+"""The platform as one value: the world, what clients have made in it, and the clock. Every operation gets this and nothing else."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from genesys_sync_simulator import snapshots
+from genesys_sync_simulator.batch import Job
+from genesys_sync_simulator.channels import Hub
+from genesys_sync_simulator.clock import Clock
+from genesys_sync_simulator.faults import FaultDesk
+from genesys_sync_simulator.media import Key, MediaObject, MediaStore
+from genesys_sync_simulator.oauth import Tokens
+from genesys_sync_simulator.plan import CallPlan, RecordingPlan, make
+from genesys_sync_simulator.presign import Presigner
+from genesys_sync_simulator.scenario import Client, PlatformRules, Scenario
+from genesys_sync_simulator.truth import TruthLog
+from genesys_sync_simulator.world import World
+
+DEFAULT_CLIENT = Client("9b9c4d6e-5a43-4c55-9d0c-6f2f8a1d7e10", "simulator-secret")
+
+
+@dataclass(slots=True)
+class Window:
+    """One client's requests in the current minute."""
+
+    begun: float
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Platform:
+    """Everything that one running simulator knows. `base_url` is set once it listens."""
+
+    scenario: Scenario
+    clock: Clock
+    world: World
+    tokens: Tokens
+    hub: Hub
+    truth: TruthLog
+    faults: FaultDesk
+    media: MediaStore = field(default_factory=MediaStore)
+    presigner: Presigner = field(default_factory=Presigner)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    details_jobs: dict[str, Any] = field(default_factory=dict)
+    transcodes: dict[Key, float] = field(default_factory=dict)
+    windows: dict[str, Window] = field(default_factory=dict)
+    requests: Counter[str] = field(default_factory=Counter)
+    hosts: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+    socket_faults: list[str] = field(default_factory=list)
+    base_url: str = ""
+    start_asked: anyio.Event = field(default_factory=anyio.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def rules(self) -> PlatformRules:
+        return self.scenario.platform
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self.clock.epoch_ms() / 1000
+
+    def view(self, call: CallPlan, now: float) -> snapshots.View:
+        """The call as it stands now."""
+        assert self.world.started_at is not None
+        return snapshots.View(self.world.plan, call, self.world.offset(now), self.world.started_at)
+
+    def view_at(self, call: CallPlan, offset: float) -> snapshots.View:
+        """The call as it stood at an offset."""
+        assert self.world.started_at is not None
+        return snapshots.View(self.world.plan, call, offset, self.world.started_at)
+
+    async def object(self, recording: RecordingPlan, part: int = 0, kind: str | None = None) -> MediaObject:
+        """A media object, made in a thread when it is not there yet."""
+        return await to_thread.run_sync(self.media.get, recording, part, kind)
+
+    def media_url(self, recording: RecordingPlan, part: int, kind: str, *, file_name: str = "") -> str:
+        """A presigned address. The first one of a recording with the fault `expired_url_once` has expired already."""
+        now, life = self.now(), self.rules.url_life
+        if recording.fault == "expired_url_once" and self.faults.once("expired_url_once", recording.id):
+            now -= life + 60
+        return self.base_url + self.presigner.sign(f"/media/{Key(recording.id, part, kind).path}", now=now, life=life, file_name=file_name)
+
+
+def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None) -> Platform:
+    """A platform that has not begun to play. Raises OSError when the truth log cannot be opened."""
+    truth = TruthLog(clock, truth_log)
+    plan = make(scenario)
+    return Platform(
+        scenario=scenario,
+        clock=clock,
+        world=World(plan, restore_time=scenario.platform.restore_time),
+        tokens=Tokens(scenario.clients or (DEFAULT_CLIENT,), scenario.platform.token_life),
+        hub=Hub(scenario.platform),
+        truth=truth,
+        faults=FaultDesk(scenario.faults, truth),
+    )
+
+
+def correlation_id() -> str:
+    """A fresh trace id, as the platform writes them."""
+    return secrets.token_hex(16)

@@ -1,0 +1,279 @@
+"""A TOML file becomes a Scenario, or a list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from genesys_sync_simulator.scenario import (
+    EVENT_FAULTS,
+    FORMATS,
+    MOMENT_FAULTS,
+    RECORDING_FAULTS,
+    Calls,
+    Client,
+    Extra,
+    Faults,
+    Moment,
+    PlatformRules,
+    Recordings,
+    Scenario,
+    ScenarioError,
+    Span,
+)
+
+Reader = Callable[[Any], Any]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|KiB|MiB|GiB)")
+_SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the scenarios that come with the package."""
+    folder = resources.files("genesys_sync_simulator") / "scenarios"
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load(which: str) -> Scenario:
+    """The scenario in the file `which`, or the shipped one of that name. Raises ScenarioError with all faults."""
+    try:
+        if which in shipped():
+            text = (resources.files("genesys_sync_simulator") / "scenarios" / f"{which}.toml").read_text(encoding="utf-8")
+        else:
+            text = Path(which).read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except FileNotFoundError:
+        raise ScenarioError([f"there is no scenario file {which!r}, and the shipped ones are {', '.join(shipped())}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError([f"the scenario file {which!r} cannot be read: {error}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError([f"the scenario file {which!r} is not TOML: {error}"]) from None
+    return read(document, name=Path(which).stem)
+
+
+def read(document: Mapping[str, Any], *, name: str = "default") -> Scenario:
+    """The scenario that a parsed document describes. Raises ScenarioError with all faults at once."""
+    problems: list[str] = []
+    values = _table(document, _TOP, "", problems)
+    if problems:
+        raise ScenarioError(problems)
+    scenario = Scenario(name=name, **values)
+    problems = list(_contradictions(scenario))
+    if problems:
+        raise ScenarioError(problems)
+    return scenario
+
+
+def duration(value: Any) -> float:
+    """Seconds from `"1.5s"`, `"250ms"`, `"24h"` or a plain number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'is {value!r}, and must be a duration such as "2s", "250ms" or "24h"')
+    return float(match[1]) * _DURATION_UNITS[match[2]]
+
+
+def size(value: Any) -> int:
+    """Bytes from `"2GB"`, `"512KiB"` or a plain number."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'is {value!r}, and must be a size such as "2GB" or "512KiB"')
+    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+
+
+def _span(value: Any) -> Span:
+    if isinstance(value, list):
+        if len(value) != 2:
+            raise ValueError('must be one duration, or two: ["2s", "6s"]')
+        low, high = duration(value[0]), duration(value[1])
+    else:
+        low = high = duration(value)
+    if low > high:
+        raise ValueError("has its bounds the wrong way round")
+    return Span(low, high)
+
+
+def _integer(low: int, high: int = 10_000_000) -> Reader:
+    def reader(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"is {value!r}, and must be a whole number from {low} to {high}")
+        return value
+
+    return reader
+
+
+def _positive(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"is {value!r}, and must be a number above zero")
+    return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"is {value!r}, and must be true or false")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"is {value!r}, and must be a text that is not empty")
+    return value
+
+
+def _one_of(*allowed: Any) -> Reader:
+    def reader(value: Any) -> Any:
+        if value not in allowed:
+            raise ValueError(f"is {value!r}, and must be one of {', '.join(map(str, allowed))}")
+        return value
+
+    return reader
+
+
+def _several(reader: Reader, *, empty: bool = False) -> Reader:
+    def read_all(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not (value or empty):
+            raise ValueError("must be a list" + ("" if empty else " with at least one entry"))
+        return tuple(reader(entry) for entry in value)
+
+    return read_all
+
+
+_EXTRA: Mapping[str, Reader] = {
+    "bytes": size,
+    "end_after": duration,
+    "sample_rate": _one_of(8000, 16_000, 44_100, 48_000),
+    "channels": _one_of(1, 2),
+}
+_MOMENT: Mapping[str, Reader] = {"kind": _one_of(*MOMENT_FAULTS), "at": duration}
+_CLIENT: Mapping[str, Reader] = {"id": _text, "secret": _text, "name": _text, "permissions": _several(_text, empty=True)}
+_CALLS: Mapping[str, Reader] = {
+    "count": _integer(0, 100_000),
+    "per_second": _positive,
+    "duration": _span,
+    "ring": duration,
+    "wrapup_after": duration,
+    "end_together": _flag,
+    "recordings_per_call": _several(_integer(0, 3)),
+    "queues": _integer(1, 1000),
+    "agents": _integer(1, 10_000),
+    "extra": lambda value: value,
+}
+_RECORDINGS: Mapping[str, Reader] = {
+    "formats": _several(_one_of(*FORMATS)),
+    "channels": _several(_one_of(1, 2)),
+    "appear_after": _span,
+    "available_after": _span,
+    "multipart": _integer(0),
+}
+_PLATFORM: Mapping[str, Reader] = {
+    "rate_limit_per_minute": _integer(1),
+    "heartbeat": duration,
+    "token_life": duration,
+    "channel_life": duration,
+    "max_channels": _integer(1, 1000),
+    "max_topics": _integer(1, 100_000),
+    "url_life": duration,
+    "batch_job_time": duration,
+    "batch_unavailable": _one_of("error", "leave-out"),
+    "transcode_time": duration,
+    "restore_time": duration,
+    "analytics_delay": duration,
+    "data_lake_lag": duration,
+    "socket_closing_grace": duration,
+    "bandwidth": size,
+}
+_FAULTS: Mapping[str, Reader] = {
+    **{kind: _integer(0, 100_000) for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS)},
+    "at": lambda value: value,
+    "drop_socket_for": duration,
+    "rate_limit_for": duration,
+}
+_TOP: Mapping[str, Reader] = {
+    "seed": _integer(0, 2**63 - 1),
+    "start": _one_of("on-subscribe", "at-once", "on-request"),
+    "calls": lambda value: value,
+    "recordings": lambda value: value,
+    "platform": lambda value: value,
+    "faults": lambda value: value,
+    "clients": lambda value: value,
+}
+
+
+def _table(raw: Any, readers: Mapping[str, Reader], path: str, problems: list[str]) -> dict[str, Any]:
+    """The values of one table, each read; faults are added to `problems` and their keys left out."""
+    if not isinstance(raw, Mapping):
+        problems.append(f"{path.rstrip('.')} must be a table")
+        return {}
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in readers:
+            problems.append(f"{path}{key} is not a key of a scenario{_nearest(key, readers)}")
+            continue
+        try:
+            values[key] = _BRANCHES[path + key](value, problems) if path + key in _BRANCHES else readers[key](value)
+        except ValueError as error:
+            problems.append(f"{path}{key} {error}")
+    return values
+
+
+def _tables(raw: Any, readers: Mapping[str, Reader], path: str, problems: list[str], needed: Iterable[str]) -> list[dict[str, Any]]:
+    if not isinstance(raw, list):
+        raise ValueError("must be a list of tables")
+    found = []
+    for index, entry in enumerate(raw):
+        values = _table(entry, readers, f"{path}[{index}].", problems)
+        problems.extend(
+            f"{path}[{index}].{key} is missing"
+            for key in needed
+            if key not in values and (not isinstance(entry, Mapping) or key not in entry)
+        )
+        if all(key in values for key in needed):
+            found.append(values)
+    return found
+
+
+def _faults(raw: Any, problems: list[str]) -> Faults:
+    values = _table(raw, _FAULTS, "faults.", problems)
+    own = {key: values.pop(key) for key in ("at", "drop_socket_for", "rate_limit_for") if key in values}
+    return Faults(counts=tuple(sorted(values.items())), **own)
+
+
+_BRANCHES: Mapping[str, Callable[[Any, list[str]], Any]] = {
+    "calls": lambda raw, problems: Calls(**_table(raw, _CALLS, "calls.", problems)),
+    "calls.extra": lambda raw, problems: tuple(Extra(**v) for v in _tables(raw, _EXTRA, "calls.extra", problems, ["bytes"])),
+    "recordings": lambda raw, problems: Recordings(**_table(raw, _RECORDINGS, "recordings.", problems)),
+    "platform": lambda raw, problems: PlatformRules(**_table(raw, _PLATFORM, "platform.", problems)),
+    "faults": _faults,
+    "faults.at": lambda raw, problems: tuple(Moment(**v) for v in _tables(raw, _MOMENT, "faults.at", problems, ["kind", "at"])),
+    "clients": lambda raw, problems: tuple(Client(**v) for v in _tables(raw, _CLIENT, "clients", problems, ["id", "secret"])),
+}
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _contradictions(scenario: Scenario) -> Iterable[str]:
+    per_call = scenario.calls.recordings_per_call
+    planned = sum(per_call[index % len(per_call)] for index in range(scenario.calls.count))
+    faulty = sum(scenario.faults.count(kind) for kind in RECORDING_FAULTS) + scenario.recordings.multipart
+    if faulty > planned:
+        yield f"faults asks for {faulty} recordings with a fault or in several parts, and the calls make only {planned}"
+    if scenario.platform.heartbeat <= 0:
+        yield "platform.heartbeat must be longer than zero"
+    if scenario.recordings.available_after.low < scenario.recordings.appear_after.high:
+        yield "recordings.available_after must not begin before recordings.appear_after ends"
+    for index, extra in enumerate(scenario.calls.extra):
+        if not 1000 <= extra.bytes < 2**32:
+            yield f"calls.extra[{index}].bytes must lie between 1 kB and 4 GiB, the most that a WAV header can state"

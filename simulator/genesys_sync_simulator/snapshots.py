@@ -1,0 +1,261 @@
+"""A call as the platform shows it at a moment: the notification bodies and `GET /api/v2/conversations/{id}`. Pure.
+
+`View` holds one call and one offset; everything is rendered from those. Fields whose moment has not come are left out, as the
+platform does. Names and numbers are in here on purpose: they are what a client must not leak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from genesys_sync_simulator.clock import iso
+from genesys_sync_simulator.plan import CallPlan, Leg, Plan
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One call at one offset of a world that started at `started_at` (epoch seconds)."""
+
+    plan: Plan
+    call: CallPlan
+    offset: float
+    started_at: float
+
+    def at(self, moment: float) -> str | None:
+        """The moment as the platform writes it, or None while it lies ahead."""
+        return iso(self.started_at + moment) if moment <= self.offset else None
+
+    @property
+    def ended(self) -> bool:
+        return self.offset >= self.call.ended
+
+    @property
+    def legs(self) -> list[Leg]:
+        """Legs whose agent has at least been alerted."""
+        return [leg for leg in self.call.legs if leg.alerted <= self.offset]
+
+    @property
+    def queue_ids(self) -> list[str]:
+        """Queues that the conversation involves so far; the first from its beginning."""
+        return list(dict.fromkeys([self.call.legs[0].queue.id, *(leg.queue.id for leg in self.legs)]))
+
+    @property
+    def user_ids(self) -> list[str]:
+        """Agents that the conversation involves so far."""
+        return list(dict.fromkeys(leg.agent.id for leg in self.legs))
+
+    def state(self, connected: float, ended: float) -> str:
+        """The published call state of one side."""
+        if self.offset >= ended:
+            return "terminated" if self.ended else "disconnected"
+        return "connected" if self.offset >= connected else "alerting"
+
+    def recording_now(self, leg: Leg) -> bool:
+        """Whether this leg's sound is being recorded at the moment."""
+        return leg.recording is not None and leg.connected <= self.offset < leg.ended
+
+    @property
+    def recording_state(self) -> str:
+        return "active" if any(self.recording_now(leg) for leg in self.call.legs) else "none"
+
+
+def _without_nothing(values: Json) -> Json:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _media(view: View, session: str, connected: float, ended: float, leg: Leg | None, *, agent: bool) -> Json:
+    """One entry of `participants[].calls[]`."""
+    call = view.call
+    recorded = leg is not None and view.recording_now(leg)
+    outer, inner = {"name": call.customer_name, "address": call.ani}, {"name": leg.agent.name if leg else "Queue", "address": call.dnis}
+    own, other = (inner, outer) if agent else (outer, inner)
+    return _without_nothing(
+        {
+            "id": session,
+            "state": view.state(connected, ended),
+            "initialState": "alerting",
+            "direction": "inbound",
+            "recording": recorded,
+            "recordingState": "active" if recorded else "none",
+            "recordersState": {
+                "adhocState": "none",
+                "customerExperienceState": "active" if recorded else "none",
+                "agentExperienceState": "none",
+                "snippetState": "none",
+            },
+            "recordingId": leg.recording.id if leg is not None and leg.recording is not None and view.offset >= leg.connected else None,
+            "muted": False,
+            "confined": False,
+            "held": False,
+            "securePause": False,
+            "provider": "Edge",
+            "self": _address(own),
+            "other": _address(other),
+            "connectedTime": view.at(connected),
+            "disconnectedTime": view.at(ended),
+            "disconnectType": _disconnect_type(view, ended, agent=agent),
+        }
+    )
+
+
+def _address(party: Json) -> Json:
+    number = party["address"]
+    return {
+        "name": party["name"],
+        "nameRaw": party["name"],
+        "addressNormalized": number.removeprefix("tel:"),
+        "addressRaw": number,
+        "addressDisplayable": number.removeprefix("tel:"),
+    }
+
+
+def _disconnect_type(view: View, ended: float, *, agent: bool) -> str | None:
+    if view.offset < ended:
+        return None
+    if ended < view.call.ended:
+        return "transfer"
+    return "peer" if agent else "endpoint"
+
+
+def _parts(view: View) -> list[tuple[Json, list[Json]]]:
+    """Each participant without its media, and its media: customer, queue, then the agents."""
+    call = view.call
+    first = call.legs[0]
+    customer: Json = {
+        "id": call.customer_participant_id,
+        "purpose": "customer",
+        "name": call.customer_name,
+        "address": call.ani,
+        "ani": call.ani,
+        "dnis": call.dnis,
+        "startTime": view.at(call.began),
+        "connectedTime": view.at(call.began),
+        "endTime": view.at(call.ended),
+        "attributes": {},
+        "wrapupRequired": False,
+    }
+    customer_media = [
+        # The first session begins with the call, before anybody answers; each transfer gives the customer a new one.
+        _media(view, leg.customer_session_id, call.began if leg is first else leg.connected, leg.ended, leg, agent=False)
+        for leg in call.legs
+        if leg is first or leg.connected <= view.offset
+    ]
+    acd: Json = {
+        "id": call.acd_participant_id,
+        "purpose": "acd",
+        "name": first.queue.name,
+        "queueId": first.queue.id,
+        "address": call.dnis,
+        "startTime": view.at(call.began),
+        "connectedTime": view.at(call.began),
+        "endTime": view.at(first.connected),
+        "attributes": {},
+        "wrapupRequired": False,
+    }
+    parts = [(customer, customer_media), (acd, [_media(view, call.acd_session_id, call.began, first.connected, None, agent=True)])]
+    for leg in view.legs:
+        parts.append((_agent(view, leg), [_media(view, leg.agent_session_id, leg.connected, leg.ended, leg, agent=True)]))
+    return parts
+
+
+def _agent(view: View, leg: Leg) -> Json:
+    wrapped = view.offset >= view.call.wrapped_up
+    return {
+        "id": leg.participant_id,
+        "purpose": "agent",
+        "name": leg.agent.name,
+        "address": leg.agent.email,
+        "userId": leg.agent.id,
+        "queueId": leg.queue.id,
+        "startTime": view.at(leg.alerted),
+        "connectedTime": view.at(leg.connected),
+        "endTime": view.at(leg.ended),
+        "attributes": {},
+        "wrapupRequired": True,
+        "wrapup": {"code": "7fb334b0-0e9e-11e4-9191-0800200c9a66", "notes": "", "durationSeconds": 1} if wrapped else None,
+    }
+
+
+def generic(view: View) -> Json:
+    """The body of `v2.routing.queues.{id}.conversations` and `v2.users.{id}.conversations`: media nested under participants."""
+    participants = [_without_nothing({**part, "calls": media}) for part, media in _parts(view)]
+    return {
+        "id": view.call.id,
+        "participants": participants,
+        "recordingState": view.recording_state,
+        "securePause": False,
+        "address": view.call.ani,
+        "divisions": [{"division": {"id": view.plan.division_id}, "entities": [{"id": leg.agent.id} for leg in view.legs]}],
+    }
+
+
+def calls(view: View) -> Json:
+    """The body of the `.calls` topics: one flat participant for each of its calls."""
+    participants = []
+    for part, media in _parts(view):
+        flat = {key: value for key, value in part.items() if key not in ("userId", "queueId", "wrapup")}
+        if "userId" in part:
+            flat["user"] = {"id": part["userId"], "selfUri": f"/api/v2/users/{part['userId']}"}
+        if "queueId" in part:
+            flat["queue"] = {"id": part["queueId"], "selfUri": f"/api/v2/routing/queues/{part['queueId']}"}
+        newest = media[-1]
+        kept = ("state", "direction", "muted", "confined", "held", "securePause", "provider", "disconnectType")
+        flat |= {key: newest.get(key) for key in (*kept, "recording", "recordingState", "recordersState")}
+        flat["wrapup"] = part.get("wrapup")
+        participants.append(_without_nothing(flat))
+    return {
+        "id": view.call.id,
+        "participants": participants,
+        "otherMediaUris": [],
+        "recordingState": view.recording_state,
+        "securePause": False,
+        "divisions": [{"division": {"id": view.plan.division_id}, "entities": []}],
+    }
+
+
+def conversation(view: View) -> Json:
+    """`GET /api/v2/conversations/{id}`. There is no status; `endTime` is absent while the call lives."""
+    body = generic(view)
+    return _without_nothing(
+        {
+            **body,
+            "startTime": view.at(view.call.began),
+            "endTime": view.at(view.call.ended),
+            "utilizationLabelId": "",
+            "selfUri": f"/api/v2/conversations/{view.call.id}",
+        }
+    )
+
+
+def customer_end(view: View) -> Json:
+    """The body of `v2.detail.events.conversation.{id}.customer.end`."""
+    call, last = view.call, view.call.legs[-1]
+    return {
+        "eventTime": round((view.started_at + call.ended) * 1000),
+        "conversationId": call.id,
+        "participantId": call.customer_participant_id,
+        "sessionId": last.customer_session_id,
+        "disconnectType": "ENDPOINT",
+        "mediaType": "VOICE",
+        "provider": "Edge",
+        "direction": "INBOUND",
+        "ani": call.ani,
+        "dnis": call.dnis,
+        "interactingDurationMs": round((last.ended - last.connected) * 1000),
+        "divisionId": view.plan.division_id,
+        "conversationExternalContactIds": [],
+    }
+
+
+def frames(view: View) -> list[tuple[str, Json]]:
+    """Topic and body of every notification that this change of the call causes."""
+    whole, flat = generic(view), calls(view)
+    found: list[tuple[str, Json]] = []
+    for prefix in [f"v2.routing.queues.{queue}" for queue in view.queue_ids] + [f"v2.users.{user}" for user in view.user_ids]:
+        found += [(f"{prefix}.conversations", whole), (f"{prefix}.conversations.calls", flat)]
+    if view.offset == view.call.ended:
+        found.append((f"v2.detail.events.conversation.{view.call.id}.customer.end", customer_end(view)))
+    return found
