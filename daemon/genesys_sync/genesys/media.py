@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 from anyio import CapacityLimiter, to_thread
+from yarl import URL
 
 from genesys_sync.addresses import LOOPBACK, Address, guarded_socket_factory, is_public, is_within, parse_address, was_refused
 from genesys_sync.backoff import full_jitter
@@ -31,6 +33,8 @@ _BACKOFF_CAP = 15.0
 _WRITERS = 8
 _REFUSAL_LIMIT = 64 << 10
 _DISCARD_PATIENCE = 10.0
+_PRINTABLE = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,16384}")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +57,28 @@ class HostRule:
         self._patterns = tuple(pattern.lower() for pattern in patterns)
         self.local = is_local(urlsplit(api).hostname or "")
 
-    def check(self, url: MediaUrl) -> None:
-        """Raises PermanentError(URL_REFUSED); the message names the host alone."""
+    def check(self, url: MediaUrl) -> URL:
+        """The URL as it will be requested, not a character changed: it is signed. It is judged by the parser that connects, since
+        two parsers may disagree on what the host is. Raises PermanentError(URL_REFUSED); the message names the host alone."""
+        text = url.reveal()
         try:
-            parts = urlsplit(url.reveal())
-            host = (parts.hostname or "").lower()
-            well_formed = parts.username is None and parts.password is None and (parts.port is None or parts.port > 0)
+            parsed = URL(text, encoded=True)
+            host = (parsed.host or "").lower()
+            well_formed = parsed.user is None and parsed.password is None and (parsed.port or 0) > 0
         except ValueError:
             raise PermanentError("the media URL is not valid", code=ReasonCode.URL_REFUSED) from None
-        if not host or not well_formed or not self._allowed(parts, host):
+        if not well_formed or not _PRINTABLE.fullmatch(text) or not _HOST.fullmatch(host) or not self._allowed(parsed.scheme, host):
+            shown = host if _HOST.fullmatch(host) else "a host with a strange name"
             raise PermanentError(
-                f"media from {parts.scheme[:10]}://{host[:100]} are not fetched; if the host is right, add it to genesys.media_hosts",
+                f"media are not fetched from {shown[:100]} by {parsed.scheme[:10]}; if they should be, add the host to genesys.media_hosts",
                 code=ReasonCode.URL_REFUSED,
             )
+        return parsed
 
-    def _allowed(self, parts: SplitResult, host: str) -> bool:
+    def _allowed(self, scheme: str, host: str) -> bool:
         if self.local and is_local(host):
-            return parts.scheme in {"http", "https"}
-        return parts.scheme == "https" and any(host_matches(host, pattern) for pattern in self._patterns)
+            return scheme in {"http", "https"}
+        return scheme == "https" and any(host_matches(host, pattern) for pattern in self._patterns)
 
     def address_allowed(self, address: Address) -> bool:
         return is_public(address) or (self.local and is_within(address, LOOPBACK))
@@ -130,8 +138,7 @@ class MediaStore:
         """See `services.Media.download`. Also raises StorageFull, where the stated length does not fit even before the first byte."""
         outcome = "cancelled"
         try:
-            self._rule.check(part.url)
-            transfer = _Transfer(self._means, part, Sink(into))
+            transfer = _Transfer(self._means, part, self._rule.check(part.url), Sink(into))
             downloaded = await transfer.run()
             outcome = "complete"
         except GenesysSyncError as error:
@@ -159,9 +166,10 @@ class _Interrupted(Exception):
 class _Transfer:
     """One download, from its first request to a finished file or none."""
 
-    def __init__(self, means: _Means, part: MediaPart, sink: Sink) -> None:
+    def __init__(self, means: _Means, part: MediaPart, url: URL, sink: Sink) -> None:
         self._means = means
         self._part = part
+        self._url = url
         self._sink = sink
         self._known = Known()
         self._content_type = part.content_type
@@ -218,7 +226,7 @@ class _Transfer:
         if self._sink.size and self._known.etag is not None:
             headers = {"Range": f"bytes={self._sink.size}-", "If-Range": self._known.etag}
         try:
-            async with self._means.session.get(self._part.url.reveal(), headers=headers, allow_redirects=False) as response:
+            async with self._means.session.get(self._url, headers=headers, allow_redirects=False) as response:
                 return await self._take(response)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise PermanentError("the media URL is not valid", code=ReasonCode.URL_REFUSED) from None
