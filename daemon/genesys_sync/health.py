@@ -215,15 +215,9 @@ class HealthServer:
         report = self._report()
         ready = report.live and report.ready
         state = "ready" if ready else "not_ready" if report.live else "not_live"
-        return _answer(
-            200 if ready else 503,
-            {
-                "ready": ready,
-                "state": state,
-                "reasons": [reason for reason in report.reasons if _CODE.fullmatch(reason)],
-                **{name: value for name, value in report.facts.items() if not isinstance(value, str) or _CODE.fullmatch(value)},
-            },
-        )
+        facts = {name: value for name, value in report.facts.items() if _is_code(name) and (not isinstance(value, str) or _is_code(value))}
+        reasons = [reason for reason in report.reasons if _is_code(reason)]
+        return _answer(200 if ready else 503, {**facts, "ready": ready, "state": state, "reasons": reasons})
 
     async def _metrics_text(self, _request: web.Request) -> web.Response:
         text = await to_thread.run_sync(generate_latest, self._metrics.registry)
@@ -271,6 +265,10 @@ def host_allowed(header: str, *, configured: str) -> bool:
     except ValueError:
         return False
     return address.is_loopback or configured in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+def _is_code(text: str) -> bool:
+    return _CODE.fullmatch(text) is not None
 
 
 def _answer(status: int, body: Mapping[str, object]) -> web.Response:

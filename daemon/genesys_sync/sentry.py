@@ -37,11 +37,11 @@ def init(dsn: str, *, environment: str, release: str) -> None:
 
     register_secret(dsn)
     try:
+        # send_default_pii is off unless it is named, and naming it is deprecated
         sentry_sdk.init(
             dsn=dsn,
             environment=environment,
             release=release,
-            send_default_pii=False,
             include_local_variables=False,
             include_source_context=False,
             default_integrations=False,

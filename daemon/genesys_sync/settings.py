@@ -253,17 +253,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
     Raises ConfigurationError with every fault at once.
     """
     problems: list[str] = []
-    tree = {} if path is None else _read(path)
-    environment = os.environ if environ is None else environ
-    for name in sorted(environment):
-        if name.startswith(ENV_PREFIX):
-            _put(tree, _keys_of_variable(name), environment[name], problems, name)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            problems.append(f"--set {override}: write key.path=value")
-        else:
-            _put(tree, key.strip().split("."), value.strip(), problems, f"--set {key}")
+    tree = _tree(path, os.environ if environ is None else environ, overrides, problems)
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
@@ -271,6 +261,33 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
     if problems:
         raise ConfigurationError(problems)
     return settings
+
+
+def salvage(path: Path | None, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """What `load` was given, reduced to those handlers' tables that can be read: so that a handler's own faults are told together with
+    those for which `load` raised. Nothing else of the result is meant to be used."""
+    tree = _tree(path, os.environ if environ is None else environ, overrides, [])
+    tables = tree.get("handlers")
+    handlers: dict[str, HandlerSettings] = {}
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        with suppress(ValidationError):
+            handlers[name] = HandlerSettings.model_validate(table)
+    return Settings(genesys=GenesysSettings(region="us_east_1"), handlers=handlers)
+
+
+def _tree(path: Path | None, environ: Mapping[str, str], overrides: Sequence[str], problems: list[str]) -> dict[str, Any]:
+    """The sources laid over each other, not validated yet."""
+    tree = {} if path is None else _read(path)
+    for name in sorted(environ):
+        if name.startswith(ENV_PREFIX):
+            _put(tree, _keys_of_variable(name), environ[name], problems, name)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            problems.append(f"--set {override}: write key.path=value")
+        else:
+            _put(tree, key.strip().split("."), value.strip(), problems, f"--set {key}")
+    return tree
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from genesys_sync.cli.common import load_settings, print_line, run_async, settings_path
+from genesys_sync.cli.common import load_proved, load_settings, print_line, run_async, settings_path
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import EX_CONFIG, EX_OK, EX_TEMPFAIL, ConfigurationError, GenesysSyncError
@@ -74,12 +74,21 @@ def run(args: argparse.Namespace) -> int:
     path = settings_path(args)
     try:
         settings = load_settings(args)
-    except ConfigurationError as error:
-        found = failures("settings", error)
+    except ConfigurationError:
+        found = _all_faults(args)
         for finding in found:
             _show(finding)
         return _conclude(found)
     return run_async(_check, settings, path, args.offline)
+
+
+def _all_faults(args: argparse.Namespace) -> list[Finding]:
+    """With settings that cannot be used: their faults and the handlers' too, which is all that can be proved."""
+    try:
+        load_proved(args)
+    except ConfigurationError as error:
+        return failures("settings", error)
+    return []
 
 
 async def _check(settings: Settings, path: Path, offline: bool) -> int:  # noqa: FBT001 - passed by position through the event loop's start

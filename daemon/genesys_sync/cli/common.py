@@ -17,6 +17,7 @@ import orjson
 from genesys_sync import settings as settings_module
 from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
+from genesys_sync.errors import ConfigurationError
 from genesys_sync.scrubbing import escape
 from genesys_sync.settings import Settings
 
@@ -39,6 +40,32 @@ def settings_path(args: argparse.Namespace) -> Path:
 def load_settings(args: argparse.Namespace) -> Settings:
     """The settings that these arguments ask for. Raises ConfigurationError with every fault."""
     return settings_module.load(settings_path(args), overrides=args.set)
+
+
+def load_proved(args: argparse.Namespace) -> Settings:
+    """The settings, proved together with the handlers that they name and the OAuth client: raises ConfigurationError with the faults of
+    all three at once."""
+    from genesys_sync.dispatch.registry import load_handlers
+
+    path = settings_path(args)
+    problems: list[str] = []
+    try:
+        settings = load_settings(args)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+        settings = settings_module.salvage(path, overrides=args.set)  # an unreadable file raises here once more, and alone
+    else:
+        try:
+            settings_module.find_credentials(settings.genesys)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    try:
+        load_handlers(settings, base=path.parent)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
 
 
 def run_async(function: Callable[..., Awaitable[ResultT]], *args: object) -> ResultT:

@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     replay = actions.add_parser("replay", help="make them ready again, with a fresh count of attempts")
     replay.add_argument("ids", metavar="ID", nargs="*", help="deliveries' ids (dlv_…)")
     replay.add_argument("--all", action="store_true", help="all of them, or all that --handler and --reason select")
-    replay.add_argument("--yes", action="store_true", help="do not ask how many; needed with --all where nobody can be asked")
+    replay.add_argument("--yes", action="store_true", help="do not ask; without a terminal nobody is asked anyway")
     _add_filters(replay)
     replay.set_defaults(run=_replay_command)
 
@@ -121,18 +121,15 @@ async def _show(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _replay_command(args: argparse.Namespace) -> int:
-    """Deliveries named, or all that the filters select; the number is told, and for `--all` asked about."""
+    """Deliveries named, or all that the filters select. The number is told; before `--all` a person at a terminal is asked."""
     if bool(args.ids) == args.all:
         print("genesys-sync: name the deliveries, or say --all", file=sys.stderr)
         return EX_USAGE
     if args.ids and (args.handler or args.reason):
         print("genesys-sync: --handler and --reason go with --all", file=sys.stderr)
         return EX_USAGE
-    if args.all and not args.yes and not sys.stdin.isatty():
-        print("genesys-sync: --all asks how many it may replay; where nobody can answer, add --yes", file=sys.stderr)
-        return EX_USAGE
     settings = load_settings(args)
-    if args.all and not args.yes:
+    if args.all and not args.yes and sys.stdin.isatty():
         total = run_async(_count, settings, args)
         if not total or input(f"Replay {total} dead letters? [y/N] ").strip().lower() not in ("y", "yes"):
             print_line("nothing replayed")

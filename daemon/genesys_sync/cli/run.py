@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from genesys_sync.cli.common import load_settings, run_async, settings_path
+from genesys_sync.cli.common import load_proved, run_async, settings_path
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """The daemon's exit code; 0 after an orderly stop."""
-    settings = load_settings(args)  # before the heavy imports: a fault in the settings shows at once
+    settings = load_proved(args)
     from genesys_sync import app
 
     return run_async(partial(app.run, settings, base=settings_path(args).parent))
