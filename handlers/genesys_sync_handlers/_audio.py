@@ -175,7 +175,8 @@ def _decode(packet: Any, stream: _Stream, *, timed: bool) -> None:
     try:
         for frame in packet.decode():
             stream.rate = frame.sample_rate
-            if timed and frame.pts is not None and frame.time_base:
+            # what the decoder still held at the end (the packet without data) carries the last packet's time, not its own
+            if timed and packet.size and frame.pts is not None and frame.time_base:
                 _keep_pace(stream, float(frame.pts * frame.time_base), frame.samples / frame.sample_rate)
             stream.samples += frame.samples
             _measure(frame, stream)
