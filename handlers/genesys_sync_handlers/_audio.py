@@ -27,8 +27,8 @@ from genesys_sync_handlers._structure import Structure
 SILENT_BELOW = 0.001
 """Peak, of full scale (-60 dBFS), under which a channel counts as silent."""
 
-_HARMLESS = ("Estimating duration from bitrate", "File extends beyond end of segment")
-"""What FFmpeg says of intact files, measured."""
+_HARMLESS = ("Estimating duration from bitrate", "File extends beyond end of segment", "Ignoring maximum wav data size")
+"""What FFmpeg says of intact files, measured; the last of WAVs that were streamed, which are told by their header."""
 
 _JOLT = 0.005
 """Seconds by which a packet may begin earlier than the one before it ended: containers round to milliseconds."""
