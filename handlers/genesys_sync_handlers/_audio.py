@@ -27,8 +27,11 @@ from genesys_sync_handlers._structure import Structure
 SILENT_BELOW = 0.001
 """Peak, of full scale (-60 dBFS), under which a channel counts as silent."""
 
-_HARMLESS = ("Estimating duration from bitrate", "File extends beyond end of segment", "Ignoring maximum wav data size")
-"""What FFmpeg says of intact files, measured; the last of WAVs that were streamed, which are told by their header."""
+_HARMLESS = ("Estimating duration from bitrate", "File extends beyond end of segment")
+"""What FFmpeg says of intact files, measured."""
+
+_HARMLESS_IN_WAV = (*_HARMLESS, "Ignoring maximum wav data size", "Packet corrupt")
+"""And of WAVs whose last block is short or whose sizes are left open; the header's sizes have been held against the file's already."""
 
 _JOLT = 0.005
 """Seconds by which a packet may begin earlier than the one before it ended: containers round to milliseconds."""
@@ -156,17 +159,18 @@ def _hear(container: Any, kind: Kind, structure: Structure, mutter: list[tuple[i
         if kind is Kind.FLAC:
             track.codec_context.options = {"err_detect": "crccheck"}
     timed = kind in (Kind.OGG, Kind.WEBM, Kind.MP4)
+    harmless = _HARMLESS_IN_WAV if kind is Kind.WAV else _HARMLESS
     for packet in container.demux():
         stream = heard.get(packet.stream_index)
         if stream is None:
             continue  # pictures are read through, not decoded
-        _complain(mutter, stream.seconds)
+        _complain(mutter, harmless, stream.seconds)
         if packet.size:
             stream.packets += 1
             stream.by_packets += Fraction(packet.duration or 0) * (packet.time_base or 0)
         if full:
             _decode(packet, stream, timed=timed)
-        _complain(mutter, stream.seconds)
+        _complain(mutter, harmless, stream.seconds)
     _agree(container, structure, heard, full=full)
     return _told(tracks, heard, full=full)
 
@@ -221,9 +225,9 @@ def _peak(plane: np.ndarray[Any, Any]) -> float:
     return max(high, -low) / (float(np.iinfo(plane.dtype).max) if np.issubdtype(plane.dtype, np.integer) else 1.0)
 
 
-def _complain(mutter: list[tuple[int, str, str]], at: float) -> None:
+def _complain(mutter: list[tuple[int, str, str]], harmless: tuple[str, ...], at: float) -> None:
     """A warning of the decoder is damage, unless it is known of intact files. The list is emptied: it must not grow with the file."""
-    said = next((text for _, _, text in mutter if not any(known in text for known in _HARMLESS)), None)
+    said = next((text for _, _, text in mutter if not any(known in text for known in harmless)), None)
     mutter.clear()
     if said is not None:
         plain = " ".join("".join(character if character.isprintable() else " " for character in said).split())
