@@ -297,7 +297,7 @@ class _Transfer:
 
     def _short(self) -> TransientError:
         return TransientError(
-            f"the media store stated {self._known.total} bytes and sent {self._sink.size}", code=ReasonCode.BODY_LENGTH_MISMATCH
+            f"of {self._known.total} bytes that the media store stated {self._sink.size} arrived", code=ReasonCode.BODY_LENGTH_MISMATCH
         )
 
     def _broken(self, error: Exception) -> GenesysSyncError | _Interrupted:
@@ -315,7 +315,7 @@ class _Transfer:
 
 def _stated_length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
 
 
 async def _head_of(response: aiohttp.ClientResponse) -> bytes:
