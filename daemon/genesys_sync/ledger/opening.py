@@ -105,6 +105,9 @@ def _open_exclusive(path: Path, vfs: str) -> Opened:
         mode = writing.pragma("journal_mode", "wal")
         if mode != "wal":
             raise LedgerError(f"the file system of {path} cannot hold a write-ahead log (SQLite chose {mode}); use a local disk")
+        # The switch to WAL ends with the removal of a rollback journal, and SQLite does not sync that at this level: came the
+        # journal back after a power cut, it would undo the switch and with it every commit in the log.
+        _sync_folder(path.parent)
         migrate(writing, path, migrations(DIALECT))
         reading = _connect(path, apsw.SQLITE_OPEN_READONLY, vfs)
         undo.pop_all()

@@ -213,8 +213,8 @@ class SqliteLedger(Ledger):
         async with self._one_reader:
             if self._closed:
                 raise LedgerError("the ledger is closed")
-            if self._writer is not None and self._writer.failure is not None:
-                raise LedgerError(str(self._writer.failure))
+            if self._writer is not None and (failure := self._writer.failure) is not None:
+                raise failure
             return await anyio.to_thread.run_sync(self._read_now, run)
 
     def _read_now(self, run: Callable[[apsw.Connection], T]) -> T:

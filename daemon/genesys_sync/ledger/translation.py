@@ -24,30 +24,31 @@ def translated(error: apsw.Error | OSError, path: Path, *, system_errno: int = 0
     if isinstance(error, OSError):
         return _from_system(error, path)
     code = getattr(error, "extendedresult", 0)
+    said = f"{error}, {apsw.mapping_extended_result_codes.get(code, code)}"
     if isinstance(error, apsw.FullError):
         return _full(path)
     if isinstance(error, apsw.IOError):
         if system_errno in _NO_SPACE and code not in _SYNCING:
             return _full(path)
         if code in _READING:
-            return LedgerError(f"the ledger at {path} cannot be read ({error}): look at the disk and the kernel's log")
+            return LedgerError(f"the ledger at {path} cannot be read ({said}): look at the disk and the kernel's log")
         return LedgerSyncFailed(
-            f"a commit to the ledger at {path} could not be made durable ({error}): look at the disk and the kernel's log, "
+            f"a commit to the ledger at {path} could not be made durable ({said}): look at the disk and the kernel's log, "
             "then start again; what was acknowledged before is safe"
         )
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         return LedgerError(
-            f"the ledger at {path} is damaged or is no SQLite file ({error}): keep it and its -wal file for inspection, "
+            f"the ledger at {path} is damaged or is no SQLite file ({said}): keep it and its -wal file for inspection, "
             "put the last good copy in its place and start again"
         )
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return LedgerLocked(f"another process has been writing to the ledger at {path} for too long; find and stop it, then try again")
     if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)):
         return LedgerError(
-            f"the ledger at {path} cannot be opened for this ({error}): the file and its folder must be readable and writable "
+            f"the ledger at {path} cannot be opened for this ({said}): the file and its folder must be readable and writable "
             f"for user id {os.geteuid()}, and the file system not mounted read-only"
         )
-    return LedgerError(f"the ledger at {path} refused a statement: {error}")
+    return LedgerError(f"the ledger at {path} refused a statement: {said}")
 
 
 def _from_system(error: OSError, path: Path) -> LedgerError:

@@ -22,7 +22,7 @@ import anyio.to_thread
 import apsw
 
 from genesys_sync.clock import Clock
-from genesys_sync.errors import LedgerError, LedgerSyncFailed
+from genesys_sync.errors import LedgerError, LedgerFull, LedgerSyncFailed
 from genesys_sync.ledger.translation import translated
 from genesys_sync.metrics import Metrics
 
@@ -104,6 +104,7 @@ class Writer:
         self._queue: deque[_Waiting] = deque()
         self._closing = False
         self._failure: LedgerError | None = None
+        self._out_of_space = False
         self._log_pages = 0
         self._pages_at_checkpoint = 0
         self.commits = 0
@@ -128,8 +129,8 @@ class Writer:
 
     @property
     def failure(self) -> LedgerError | None:
-        """Why nothing more is taken: the first failed fsync, for ever."""
-        return self._failure
+        """Why nothing more is taken: the first failed fsync, for ever. Each time an exception of its own, to be raised."""
+        return None if self._failure is None else _again(self._failure)
 
     async def submit(self, run: Operation[T]) -> T:
         """Run the operation in the next batch; its result, once that is durable.
@@ -161,9 +162,7 @@ class Writer:
             await anyio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
 
     def _refusal(self) -> LedgerError | None:
-        if self._failure is not None:
-            return _again(self._failure)
-        return LedgerError("the ledger is closed") if self._closing else None
+        return self.failure or (LedgerError("the ledger is closed") if self._closing else None)
 
     # --- the thread
 
@@ -193,6 +192,10 @@ class Writer:
                     return None
                 if not self._changed.wait(quiet_before_checkpoint(grown)) and not self._queue:
                     return []
+            if self._out_of_space and self._checkpoints:
+                # The log may have taken the space: once its pages are home it begins again in the space that it has.
+                self._out_of_space = False
+                return []
             return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
     def _commit(self, batch: list[_Waiting]) -> None:
@@ -204,7 +207,7 @@ class Writer:
             self._connection.execute("COMMIT")
         except apsw.Error as error:
             fault = self._translated(error)
-            self._give_up(fault)
+            self._take_back(fault)
             self._hand_back(batch, [_Outcome(error=_again(fault)) for _ in batch])
             return
         if self._connection.total_changes() != changes:
@@ -231,7 +234,8 @@ class Writer:
         """After these SQLite may have rolled back everything, and the next statement would meet the same."""
         return isinstance(error, (apsw.FullError, apsw.IOError, apsw.NoMemError, apsw.CorruptError)) or not self._connection.in_transaction
 
-    def _give_up(self, fault: LedgerError) -> None:
+    def _take_back(self, fault: LedgerError) -> None:
+        """Leave nothing of a commit that failed."""
         if isinstance(fault, LedgerSyncFailed):
             self._fail(fault)
             return
@@ -240,6 +244,8 @@ class Writer:
                 self._connection.execute("ROLLBACK")
         except apsw.Error as error:
             self._fail(LedgerSyncFailed(f"the ledger at {self._path} could not take a failed commit back ({error}); start again"))
+            return
+        self._out_of_space = isinstance(fault, LedgerFull)
 
     def _checkpoint(self, mode: int) -> None:
         """Bring the log home. What hinders it (a reader, no space) leaves all commits safe in the log, and it is tried again
