@@ -30,13 +30,13 @@ FASTER_THAN_LIFE = (
     "feed.backoff_cap=2s",
     "feed.backfill_overlap=1m",
     "feed.backfill_settle=3s",
-    "feed.reconcile_every=10s",
-    "genesys.batch_gather=300ms",
-    "genesys.batch_poll=500ms",
+    "feed.reconcile_every=15s",
+    "genesys.batch_gather=1s",
+    "genesys.batch_poll=1100ms",
     "dispatch.lease=10s",
     "dispatch.poll=500ms",
-    'handlers.discover.config.ladder=["500ms", "1s", "2s", "3s", "5s"]',
-    "handlers.discover.config.confirm_after=4s",
+    'handlers.discover.config.ladder=["2s", "4s", "6s"]',
+    "handlers.discover.config.confirm_after=6s",
     "handlers.discover.backoff_cap=2s",
     "handlers.archive.config.refetch_delay=1s",
     "handlers.archive.backoff_base=200ms",
@@ -90,6 +90,7 @@ async def _play(plan: Plan) -> int:
                 with screen.progress(sys.stdout) as show:
                     finished = await _watch(plan, platform, session, daemons, overrides, show)
                 requests = await stage.ask(session, platform, "requests") or {}
+                stage.keep(plan.folder / "requests.json", requests)
         finally:
             with anyio.CancelScope(shield=True):
                 status = await stage.end(daemons[-1], patience=30)

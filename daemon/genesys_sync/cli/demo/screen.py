@@ -123,6 +123,7 @@ def where_to_look(out: TextIO, folder: Path, created: Sequence[Created]) -> None
         f"  what was withheld                           {folder / 'archive' / 'quarantine'}",
         f"  what the daemon logged                      {folder / 'daemon.log'}",
         f"  what the simulator created, with SHA-256    {folder / 'truth.jsonl'}",
+        f"  what was asked of the platform, and how often {folder / 'requests.json'}",
         f"  the life of one call                        genesys-sync {ledger} find {some}",
         f"  what was given up, and why                  genesys-sync {ledger} dead-letters list",
         "  the same with the daemon killed three times make demo ARGS='--kill 3'",

@@ -153,6 +153,11 @@ async def ask(session: ClientSession, platform: Platform, page: str) -> Mapping[
         return None
 
 
+def keep(path: Path, page: Mapping[str, Any]) -> None:
+    """One of the simulator's pages, for whoever looks later."""
+    path.write_text(json.dumps(page, indent=2) + "\n")
+
+
 def prepare(folder: Path) -> None:
     """An empty folder for this demo: what an earlier demo left there is removed, anything else is refused (ConfigurationError)."""
     marker = folder / ".genesys-sync-demo"
