@@ -17,6 +17,9 @@ from genesys_sync_simulator.platform import Platform, correlation_id
 from genesys_sync_simulator.scenario import Moment
 from genesys_sync_simulator.world import file_state
 
+Frame = tuple[str, dict[str, Any]]
+"""Topic and body of one notification."""
+
 _LOOK_EVERY = 0.05
 
 
@@ -39,7 +42,9 @@ class Conductor:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._frames = 0
-        self._held: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        self._late_due = 0
+        self._twice_due = 0
+        self._held: dict[str, list[Frame]] = {}
 
     async def run(self) -> None:
         """Waits for the start that the scenario names, then plays to the end."""
@@ -68,6 +73,7 @@ class Conductor:
             good=sum(not spoils(recording.fault) for recording in plan.recordings),
             faults=dict(platform.faults.fired),
         )
+        platform.played = True
 
     async def _wait_for_start(self) -> None:
         platform = self._platform
@@ -96,20 +102,29 @@ class Conductor:
         if offset == call.ended:
             times = {"startedAt": view.at(call.began), "endedAt": view.at(call.ended)}
             platform.truth.write("call_ended", conversationId=call.id, **times, recordings=len(call.recordings))
-        frames = snapshots.frames(view)
-        number, self._frames = self._frames, self._frames + 1
-        if number in platform.world.plan.reordered and offset != call.changes[-1]:
+        self._tell(call, offset, snapshots.frames(view))
+
+    def _tell(self, call: CallPlan, offset: float, frames: list[Frame]) -> None:
+        """Sends the frames of one change. A late one is held until the next change of the same call has gone out before it."""
+        plan, desk = self._platform.world.plan, self._platform.faults
+        self._late_due += self._frames in plan.reordered
+        self._twice_due += self._frames in plan.duplicated
+        self._frames += 1
+        held = self._held.pop(call.id, None)
+        if self._late_due and held is None and offset != call.changes[-1]:
+            self._late_due -= 1
             self._held[call.id] = frames
             return
-        held = self._held.pop(call.id, [])
-        if held:
-            platform.faults.fire("reorder_events", conversationId=call.id)
-        self._publish([*frames, *held])
-        if number in platform.world.plan.duplicated:
-            platform.faults.fire("duplicate_events", conversationId=call.id)
+        self._publish(frames)
+        if held is not None:
+            desk.fire("reorder_events", conversationId=call.id)
+            self._publish(held)
+        if self._twice_due:
+            self._twice_due -= 1
+            desk.fire("duplicate_events", conversationId=call.id)
             self._publish(frames)
 
-    def _publish(self, frames: list[tuple[str, dict[str, Any]]]) -> None:
+    def _publish(self, frames: list[Frame]) -> None:
         now, trace = self._platform.now(), correlation_id()
         for topic, body in frames:
             self._platform.hub.publish(topic, body, trace, now)

@@ -58,6 +58,8 @@ class Platform:
     statuses: Counter[int] = field(default_factory=Counter)
     socket_faults: list[str] = field(default_factory=list)
     base_url: str = ""
+    played: bool = False
+    """Every truth line of the scenario is written."""
     start_asked: anyio.Event = field(default_factory=anyio.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
 

@@ -83,12 +83,11 @@ class World:
         self.restores.setdefault(recording.id, self.offset(now))
 
     def summary(self, now: float) -> dict[str, object]:
-        """Counts for people and for tests: calls, recordings by state, and whether nothing will change any more."""
+        """Counts for people and for tests: calls, and recordings by state."""
         offset = self.offset(now)
         states = Counter(state for recording in self.plan.recordings if (state := self.state(recording, now)) is not None)
         return {
             "started": self.started_at is not None,
-            "finished": self.finished(now),
             "callsPlanned": len(self.plan.calls),
             "callsCreated": len(self.calls(now)),
             "callsEnded": sum(offset >= call.ended for call in self.plan.calls),

@@ -20,6 +20,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
                 "scenario": platform.scenario.name,
                 "seed": platform.scenario.seed,
                 **platform.world.summary(now),
+                "finished": platform.played and platform.world.finished(now),
                 "channels": len(platform.hub.living(now)),
                 "sockets": len(platform.hub.sockets),
                 "eventsLost": platform.hub.lost,

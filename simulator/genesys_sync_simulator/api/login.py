@@ -20,12 +20,12 @@ def routes(platform: Platform) -> list[web.RouteDef]:
             return _error(400, "invalid_request", "the body must be application/x-www-form-urlencoded")
         form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
         header = request.headers.get("Authorization")
-        credentials = _basic(header) if header is not None else (form.get("client_id", ""), form.get("client_secret", ""))
+        offered = _basic(header) if header is not None else [(form.get("client_id", ""), form.get("client_secret", ""))]
         if "grant_type" not in form:
             return _error(400, "invalid_request", "grant_type is required")
         if form["grant_type"] != "client_credentials":
             return _error(400, "unsupported_grant_type", "the simulator grants client_credentials only")
-        client = platform.tokens.authenticate(*credentials) if credentials is not None else None
+        client = next((one for pair in offered if (one := platform.tokens.authenticate(*pair)) is not None), None)
         if client is None:
             # RFC 6749 wants 401 for a refused Authorization header, and 400 for refused credentials in the body.
             return _error(401 if header is not None else 400, "invalid_client", "authentication failed")
@@ -37,15 +37,16 @@ def routes(platform: Platform) -> list[web.RouteDef]:
     return [web.post("/oauth/token", token)]
 
 
-def _basic(header: str) -> tuple[str, str] | None:
+def _basic(header: str) -> list[tuple[str, str]]:
+    """Id and secret as they stand in the header, and as RFC 6749 wants them read: form-encoded first. Clients do either."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
-        return None
+        return []
     try:
         client_id, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return None
-    return (unquote_plus(client_id), unquote_plus(secret)) if colon else None
+        return []
+    return [(client_id, secret), (unquote_plus(client_id), unquote_plus(secret))] if colon else []
 
 
 def _error(status: int, code: str, description: str) -> web.Response:
