@@ -212,6 +212,20 @@ async def test_a_stale_fence_is_refused_and_nothing_is_written(ledger: Ledger, r
     assert await ledger.settle(new, DONE, now_ms=clock.epoch_ms())
 
 
+async def test_an_old_fence_neither_renews_nor_retries_nor_releases_what_another_has(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    await ledger.append([routed("archive", conversation="c")])
+    (old,) = await claimed(ledger, clock)
+    await ledger.release([old], now_ms=clock.epoch_ms())
+    (new,) = await claimed(ledger, clock, lease_ms=1000)
+    assert await ledger.renew([old], now_ms=clock.epoch_ms(), lease_ms=99_000) == []
+    assert not await ledger.settle(old, Verdict(state=DeliveryState.READY, due_ms=clock.epoch_ms()), now_ms=clock.epoch_ms())
+    await ledger.release([old], now_ms=clock.epoch_ms())
+    assert await claimed(ledger, clock) == []
+    await clock.advance(1)
+    assert len(await ledger.return_expired(now_ms=clock.epoch_ms(), max_crashes=5, announce=nothing)) == 1
+    assert not await ledger.settle(new, DONE, now_ms=clock.epoch_ms())
+
+
 async def test_settling_twice_writes_once(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
     await ledger.append([routed("archive")])
     (claim,) = await claimed(ledger, clock)

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from genesys_sync.audit import AuditEntry
 from genesys_sync.errors import ReasonCode
-from genesys_sync.ledger import Ledger
+from genesys_sync.ledger import Ledger, open_ledger
 from genesys_sync.ledger.base import Claim, DeliveryRecord, DeliveryState, Verdict
 from genesys_sync.testing import FakeClock
 
@@ -216,6 +216,16 @@ async def test_a_new_handler_gets_the_events_it_takes_since_then_once(ledger: Le
     claims = await claim_all(ledger, clock, "new")
     assert [claim.event.conversation_id for claim in claims] == ["ready", "lost", "archived"]
     assert {claim.created_ms for claim in claims} == {clock.epoch_ms()}
+
+
+async def test_a_new_handler_gets_nothing_older_though_the_clock_was_put_right_in_between(url: str, routed: Any, clock: FakeClock) -> None:
+    ahead = FakeClock(clock.now() + timedelta(hours=1))
+    async with open_ledger(url, clock=ahead) as ledger:
+        await ledger.append([routed(conversation="ahead")])
+    async with open_ledger(url, clock=clock) as ledger:
+        await ledger.append([routed(conversation="right")])
+        assert await ledger.add_deliveries("new", ["*"], since_ms=ahead.epoch_ms(), now_ms=clock.epoch_ms()) == 1
+        assert [claim.event.conversation_id for claim in await claim_all(ledger, clock, "new")] == ["ahead"]
 
 
 async def test_a_new_handler_gets_all_of_a_long_record(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
