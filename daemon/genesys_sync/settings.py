@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -23,6 +24,7 @@ from genesys_sync.errors import ConfigurationError
 from genesys_sync.faults import describe, nearest
 from genesys_sync.units import Duration, Size
 
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 ENV_PREFIX = "GENESYS_SYNC_"
 
 SECRET_LIMIT = 64 << 10
@@ -96,8 +98,11 @@ class GenesysSettings(_Section):
     def _is_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+        parts = urlsplit(value)  # a ValueError of its own is a fault of the value too
+        if not (parts.scheme == "https" and parts.hostname) and not (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
             raise ValueError("must begin with https:// (http:// is taken for this machine only, as the simulator needs)")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("must be a base URL, without user name, query or fragment")
         return value.rstrip("/")
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -185,13 +186,17 @@ async def check_handlers(settings: Settings, credentials: Credentials, handlers:
     async with (
         genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=metrics) as platform,
         outbound.connect(settings.http) as http,
+        anyio.TemporaryDirectory(prefix="genesys-sync-check-") as apart,
     ):
+        # scratch lies apart: the archive's own belongs to the daemon, which may be at work or another user
+        scratch = LocalStorage(Path(apart), min_free=0, metrics=metrics)
+        await scratch.open()
         services = Services(
             clock=clock,
             genesys=platform,
             media=platform.media,
             storage=storage,
-            scratch=storage.scratch,
+            scratch=scratch.scratch,
             http=http,
             audit=DeliveryAudit(clock),
             log=logs.get_logger("check"),
