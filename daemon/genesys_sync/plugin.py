@@ -18,6 +18,7 @@ A handler is a class that does one thing with one event. It is named in `setting
 | returns Park                                     | no              | ready again, but the handler takes nothing until resumed      |
 | raises TransientError, or anything unforeseen    | yes             | ready after the back-off; dead when attempts or time run out   |
 | raises PermanentError                            | yes             | dead at once, with a reason code                              |
+| raises StorageFull or StorageError               | no              | ready after a while; dead only when time runs out              |
 | exceeds its timeout                              | yes             | as transient; still running 5 s later: reported as stuck      |
 | is cancelled while draining                      | no              | released at once                                              |
 | its process dies                                 | yes             | the lease expires and it is ready again; ends as a dead letter |

@@ -1,0 +1,67 @@
+"""What pydantic found, told to people: path first, the nearest known key, no secret."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
+
+from genesys_sync.faults import describe, nearest
+
+
+@dataclass(frozen=True)
+class Part:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    parts: tuple[Part, ...] = ()
+    by_name: dict[str, Part] = field(default_factory=dict)
+    key: SecretStr | None = None
+
+
+class Model(BaseModel):
+    table: Table
+
+
+def told(model, value, prefix=""):
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(model).validate_python(value, extra="forbid")
+    return describe(caught.value, model, prefix=prefix)
+
+
+def test_a_missing_key_is_required():
+    assert told(Table, {}, prefix="handlers.a.config") == ["handlers.a.config.name: is required"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"name": "x", "prats": []}, "prats: unknown key; did you mean 'parts'?"),
+        ({"name": "x", "zzz": 1}, "zzz: unknown key (known here: by_name, key, name, parts)"),
+        ({"name": "x", "parts": [{}, {"sice": 1}]}, "parts.1.sice: unknown key; did you mean 'size'?"),
+        ({"name": "x", "by_name": {"a": {"sice": 1}}}, "by_name.a.sice: unknown key; did you mean 'size'?"),
+    ],
+)
+def test_an_unknown_key_is_known_by_its_place(value, said):
+    assert told(Table, value) == [said]
+
+
+def test_models_and_dataclasses_nest():
+    assert told(Model, {"table": {"name": "x", "parts": [{"sise": 1}]}}) == ["table.parts.0.sise: unknown key; did you mean 'size'?"]
+
+
+def test_the_value_is_shown_clipped_unless_it_is_a_secret():
+    (line,) = told(Table, {"name": "x", "parts": [{"size": "9" * 50 + "x" * 200}]})
+    assert line.startswith("parts.0.size: ")
+    assert "999" in line
+    assert len(line) < 300
+    (line,) = told(Table, {"name": "x", "key": 4711})
+    assert line.startswith("key: ")
+    assert "4711" not in line
+
+
+def test_nearest_says_nothing_for_what_resembles_nothing():
+    assert nearest("archve", ["archive", "verify"]) == "; did you mean 'archive'?"
+    assert nearest("zzz", ["archive"]) == ""
