@@ -1,0 +1,157 @@
+"""The command line's root: usage, exit codes, sentences instead of tracebacks."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from genesys_sync import cli, logs
+from genesys_sync.cli import main, status
+from genesys_sync.errors import ConfigurationError, CredentialsRefused, LedgerLocked, PortInUse
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    import logging
+
+    handlers = list(logging.getLogger().handlers)
+    yield
+    logging.getLogger().handlers[:] = handlers
+    structlog.reset_defaults()
+    logs.report_errors_to(None)
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
+    """Run a command whose work ends with this exception."""
+
+    def run(error: BaseException, *words: str) -> int:
+        def fails(_args: argparse.Namespace) -> int:
+            raise error
+
+        monkeypatch.setattr(status, "run", fails)
+        return main([*words, "status"])
+
+    return run
+
+
+def test_without_a_command_help_is_shown_and_the_code_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 64
+    assert "dead-letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["status", "--nonsense"], ["find"], ["dead-letters"], ["dead-letters", "list", "--reason", "BAD"]]
+)
+def test_wrong_usage_is_64(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 64
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_version_and_help_are_no_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("genesys-sync 0.")
+    for words in ([], ["run"], ["check"], ["demo"], ["status"], ["find"], ["dead-letters"], ["dead-letters", "replay"], ["resume"]):
+        assert main([*words, "--help"]) == 0
+        assert "--settings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(CredentialsRefused("the client was refused"), 77), (PortInUse("the port is taken"), 75), (LedgerLocked("held by pid 7"), 75)],
+)
+def test_an_expected_error_is_one_sentence_with_its_own_code(
+    error: Exception, code: int, raising: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert raising(error) == code
+    assert capsys.readouterr().err == f"genesys-sync: {error}\n"
+
+
+def test_each_fault_of_the_configuration_has_a_line_then_they_are_counted(
+    raising: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert raising(ConfigurationError(["feed.a: is wrong", "feed.b: is wrong too"])) == 78
+    assert capsys.readouterr().err.splitlines() == [
+        "genesys-sync: feed.a: is wrong",
+        "genesys-sync: feed.b: is wrong too",
+        "genesys-sync: 2 faults in the configuration",
+    ]
+
+
+def test_expected_errors_in_a_group_are_expected_still(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    group = ExceptionGroup("tasks", [ExceptionGroup("inner", [PortInUse("taken")]), LedgerLocked("held")])
+    assert raising(group) == 75
+    assert capsys.readouterr().err == "genesys-sync: taken\ngenesys-sync: held\n"
+
+
+def test_an_unforeseen_error_is_a_sentence_too_and_is_reported(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[BaseException | None] = []
+    logs.report_errors_to(lambda _message, error: told.append(error))
+    error = KeyError("Bearer abcdef-secret")
+    assert raising(error) == 70
+    shown = capsys.readouterr().err
+    assert "internal error: KeyError" in shown
+    assert "please report" in shown
+    assert "Traceback" not in shown
+    assert "abcdef-secret" not in shown
+    assert told == [error]
+
+
+def test_debug_shows_the_traceback(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert raising(KeyError("x"), "--debug") == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_130_and_says_nothing(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert raising(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_message_cannot_colour_the_terminal(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    raising(PortInUse("evil \x1b[31m\nsecond line"))
+    assert capsys.readouterr().err == "genesys-sync: evil \\x1b[31m\\nsecond line\n"
+
+
+def test_options_may_stand_before_and_after_the_command_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[argparse.Namespace] = []
+    monkeypatch.setattr(status, "run", lambda args: seen.append(args) or 0)
+    assert main(["--set", "a=1", "--settings", "one.toml", "status", "--set", "b=2", "--set", "c=3", "--settings", "two.toml"]) == 0
+    assert (seen[0].set, seen[0].settings) == (["a=1", "b=2", "c=3"], "two.toml")
+    assert main(["--settings", "one.toml", "--debug", "status"]) == 0
+    assert (seen[1].settings, seen[1].debug, seen[1].set) == ("one.toml", True, [])
+
+
+def test_the_settings_file_is_the_one_named_else_the_one_here_else_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genesys_sync.cli.common import settings_path
+
+    monkeypatch.chdir(tmp_path)
+    assert settings_path(argparse.Namespace(settings=None)) == Path("/etc/genesys-sync/settings.toml")
+    Path("settings.toml").touch()
+    assert settings_path(argparse.Namespace(settings=None)) == Path("settings.toml")
+    assert settings_path(argparse.Namespace(settings="other.toml")) == Path("other.toml")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    """`genesys-sync … | head -1`: the pipe is closed before everything is written."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "genesys_sync", "--help"], stdout=pipe, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path
+        )
+    assert "Traceback" not in done.stderr
+    read, write = os.pipe()
+    os.close(read)
+    script = (
+        "import sys; from genesys_sync import cli; from genesys_sync.cli import status; status.run = lambda a: print('x' * 100_000) or 0;"
+    )
+    with os.fdopen(write, "w") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-c", script + "sys.exit(cli.main(['status']))"], stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, "")
