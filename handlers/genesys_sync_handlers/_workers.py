@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -30,6 +30,9 @@ _ANSWER_LIMIT = 64 << 10
 _STDERR_TAIL = 20
 _WORN_OUT = 1000
 """Jobs after which a worker is replaced, so that no leak of a decoder grows for ever."""
+
+COMMAND = (sys.executable, "-m", "genesys_sync_handlers._inspector")
+"""How a worker is started; the bytes of memory that it may use follow."""
 
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 """The environment that a worker gets; the daemon's may hold secrets."""
@@ -59,9 +62,9 @@ class Limits:
 class Inspectors:
     """A pool of workers, started when first needed. `inspect` may be called by any number of tasks; `aclose` when none is left."""
 
-    def __init__(self, *, workers: int, memory: int) -> None:
+    def __init__(self, *, workers: int, memory: int, command: Sequence[str] = COMMAND) -> None:
         self._slots = anyio.Semaphore(workers)
-        self._memory = memory
+        self._command = (*command, str(memory))
         self._idle: list[_Worker] = []
 
     async def inspect(self, job: Job, *, wall: timedelta) -> Report:
@@ -82,7 +85,7 @@ class Inspectors:
             await self._idle.pop().end()
 
     async def _once(self, job: Job, wall: timedelta) -> Report:
-        worker = self._idle.pop() if self._idle else await _Worker.start(self._memory)
+        worker = self._idle.pop() if self._idle else await _Worker.start(self._command)
         sound = False
         try:
             report = _report(await worker.work(job, wall))
@@ -114,16 +117,16 @@ class _Worker:
         self.jobs = 0
 
     @classmethod
-    async def start(cls, memory: int) -> Self:
+    async def start(cls, command: Sequence[str]) -> Self:
         """A worker that has imported its decoder and set its limits. Raises TransientError(VERIFIER_FAILED)."""
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # numerical libraries reserve memory for a thread on each core, which would count against the limit
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, "-m", "genesys_sync_handlers._inspector", str(memory)]
+        pipe = subprocess.PIPE
         try:
-            process = await anyio.open_process(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True
-            )
+            # shielded: a cancellation half-way would leave a process that nobody knows
+            with anyio.CancelScope(shield=True):
+                process = await anyio.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
         except OSError as error:
             raise TransientError(f"no decoding process could be started: {error.strerror}", code=ReasonCode.VERIFIER_FAILED) from error
         worker = cls(process)
@@ -165,15 +168,20 @@ class _Worker:
         line = b""
         async with anyio.create_task_group() as reading:
             reading.start_soon(self._listen_to_stderr)
-            with suppress(anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.EndOfStream, anyio.BrokenResourceError):
-                line = await self._answers.receive_until(b"\n", _ANSWER_LIMIT)
+            with suppress(anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError):
+                try:
+                    line = await self._answers.receive_until(b"\n", _ANSWER_LIMIT)
+                except anyio.DelimiterNotFound:
+                    line = b"too long"
             reading.cancel_scope.cancel()
+        if not line:
+            raise await self._obituary()
         try:
             answer = orjson.loads(line)
         except orjson.JSONDecodeError:
-            raise await self._obituary() from None
+            answer = None
         if not isinstance(answer, dict):
-            raise await self._obituary()
+            raise _Broken(Fault.VERIFIER_CRASHED, "the decoding process answered nothing that can be read")
         return answer
 
     async def _listen_to_stderr(self) -> None:
@@ -182,13 +190,14 @@ class _Worker:
                 self._last_words.append(chunk[-1000:])
 
     async def _obituary(self) -> _Broken:
+        """How the process ended, whose pipe has ended; one that lives on without answering has crashed all the same."""
         with anyio.move_on_after(_END_LIMIT):
             status = await self._process.wait()
             if status == -signal.SIGXCPU:
                 return _Broken(Fault.VERIFIER_OVERRUN, "decoding the file took more processor time than it may have")
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
             return _Broken(Fault.VERIFIER_CRASHED, f"the decoding process ended {how}")
-        return _Broken(Fault.VERIFIER_CRASHED, "the decoding process answered nothing that can be read")
+        return _Broken(Fault.VERIFIER_CRASHED, "the decoding process closed its answers")
 
 
 def _stream(stream: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from genesys_sync_handlers._report import Report
+from genesys_sync_simulator import audio as simulated
 
 Look = Callable[..., Report]
 Damage = Callable[[bytes], bytes]
@@ -183,6 +184,15 @@ def test_other_audio_that_may_be_met_is_read_as_well(look: Look, codec: str) -> 
     assert look(data).duration == pytest.approx(4.0, abs=0.15)
     assert look(data[: len(data) // 2]).fault in {"TRUNCATED", "DECODE_FAILED"}
     assert look(flipped(data, 64)).fault is not None
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAV_ULAW", "OGG_OPUS", "OGG_VORBIS", "WEBM", "MP3"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_files_of_another_maker_are_accepted_too(look: Look, kind: str, channels: int) -> None:
+    """The simulator's encoder shares no code with ours, and its Vorbis none with FFmpeg."""
+    report = look(simulated.encode(simulated.call_sound(5, 3.0, channels), kind), simulated.CONTENT_TYPES[kind])
+    assert (report.fault, report.detail, report.warnings, report.channels) == (None, "", (), channels)
+    assert report.duration == pytest.approx(3.0, abs=0.1)
 
 
 def zipped() -> bytes:
