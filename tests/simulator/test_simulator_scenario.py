@@ -28,8 +28,10 @@ def test_all_problems_are_told_at_once_with_their_paths() -> None:
         "calls.count is 'many', and must be a whole number from 0 to 100000",
         "calls.extra[0].size is not a key of a scenario",
         "calls.extra[0].bytes is missing",
-        "faults.at[0].kind is 'meteor', and must be one of drop_socket, socket_closing, silent_stall, rate_limit, "
-        "server_error_once, revoke_token",
+        (
+            "faults.at[0].kind is 'meteor', and must be one of drop_socket, socket_closing, silent_stall, rate_limit, "
+            "server_error_once, revoke_token"
+        ),
     )
 
 
