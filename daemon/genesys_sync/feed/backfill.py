@@ -1,8 +1,8 @@
 """What the socket did not show: gaps, worked off from analytics until they close, and a reconciliation at regular times.
 
-A gap is recorded before the watermark can pass it, so a crash loses none. It is paged at once, for the sake of speed, and closed
-only by a paging which began a settling time after the gap's end, because analytics lags behind. Live and back-filled copies of one
-conversation's end have one id; the ledger records it once.
+A gap is recorded before the watermark can pass it, so a crash loses none. It is paged a settling time after its end, because analytics
+lags behind; no sooner, for each window costs requests, and no recording is there to be fetched within that time anyway. Live and
+back-filled copies of one conversation's end have one id; the ledger records it once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import random as system_random
 from typing import Any, Final, TypeVar
 
@@ -32,7 +33,6 @@ from genesys_sync.settings import FeedSettings
 
 _BATCH: Final = 100
 _FULL_RETRY: Final = 5.0
-_LOOKED_LIMIT: Final = 10_000
 
 _log = get_logger("feed.backfill")
 T = TypeVar("T")
@@ -73,7 +73,6 @@ class Backfill:
         self._conversations = conversations
         self._random = random
         self._overlap_ms = _ms(settings.backfill_overlap)
-        self._looked: set[int] = set()
         self._wake = anyio.Event()
         self._paging = anyio.Lock()
         self.open_gaps = 0
@@ -107,18 +106,15 @@ class Backfill:
             self._wake = anyio.Event()
             gaps = await self._ledger.gaps()
             self._show(len(gaps))
-            self._looked &= {gap.id for gap in gaps}
             now = self._clock.epoch_ms()
             ripe = [gap for gap in gaps if now >= gap.to_ms + settle]
-            fresh = [gap for gap in gaps if gap not in ripe and gap.id not in self._looked]
-            if not ripe and not fresh:
+            if not ripe:
                 await self._wait((min(gap.to_ms for gap in gaps) + settle - now) / 1000 if gaps else None)
                 continue
-            for start, end in windows([*ripe, *fresh], overlap_ms=self._overlap_ms):
-                await self._persist(lambda start=start, end=end: self._page(start, end))  # type: ignore[misc]  # a lambda's defaults
-            self._looked |= {gap.id for gap in fresh}
+            for start, end in windows(ripe, overlap_ms=self._overlap_ms):
+                await self._persist(partial(self._page, start, end))
             for gap in ripe:
-                await self._patiently(lambda gap=gap: self._ledger.close_gap(gap.id, at_ms=self._clock.epoch_ms()))  # type: ignore[misc]
+                await self._patiently(partial(self._ledger.close_gap, gap.id, at_ms=self._clock.epoch_ms()))
                 _log.info("gap_closed", cause=gap.cause, seconds=(gap.to_ms - gap.from_ms) / 1000)
 
     async def _reconcile(self) -> None:
