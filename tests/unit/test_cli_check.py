@@ -1,0 +1,264 @@
+"""`check`: every problem shown, the first decides the exit code, nothing is changed. The platform is a real server that plays one."""
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp import web
+from anyio import to_thread
+
+from genesys_sync.cli import main
+from genesys_sync.cli.check import Level
+from genesys_sync.cli.probes import Probe, holds, judge, judge_topic, permissions_of
+from genesys_sync.errors import PermanentError, ReasonCode
+
+TOPIC = "v2.routing.queues.{id}.conversations"
+GRANTS = {"grants": [{"role": {"policies": [{"domain": "recording", "entityName": "*", "actions": ["view", "viewSensitiveData"]}]}}]}
+PROBE = Probe("a:b:view", "do it", "GET", "/api/v2/x", absent_is_well=True)
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    handlers = list(logging.getLogger().handlers)
+    yield
+    logging.getLogger().handlers[:] = handlers
+    structlog.reset_defaults()
+
+
+@dataclass
+class Platform:
+    """As much of the platform as `check` asks. `answers` replaces single paths' answers: (status, JSON)."""
+
+    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(f"{request.method} {request.path}")
+        path = "recordingmetadata" if request.path.endswith("/recordingmetadata") else request.path.rpartition("/")[2]
+        status, body = self.answers.get(path) or {
+            "token": (200, {"access_token": "opaque-access-token", "expires_in": 86399, "token_type": "bearer"}),
+            "recordingmetadata": (404, {"code": "conversation.not.found", "message": "no", "status": 404}),
+            "availabletopics": (200, {"entities": [{"id": TOPIC, "transports": ["All"]}]}),
+            "query": (200, {"totalHits": 0}),
+            "queues": (200, {"entities": [], "total": 0}),
+        }.get(path, (200, {"organization": {"id": "0b1e7a5c-1111-2222-3333-444455556666"}} | GRANTS))
+        return web.json_response(body, status=status)
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[Platform]:
+    here = Platform()
+    runner = web.ServerRunner(web.Server(here.answer, access_log=None), shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        here.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield here
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run the command in a folder of its own: exit code and lines."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENESYS_CLIENT_ID", "the-client")
+    monkeypatch.setenv("GENESYS_CLIENT_SECRET", "the-client-secret")
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    (tmp_path / "settings.toml").write_text(
+        '[genesys]\nregion = "us_east_1"\n[health]\nlisten = "127.0.0.1:0"\n[storage]\nmin_free = "1B"\n'
+        '[handlers.discover]\nuse = "discover"\n'
+    )
+
+    def run(*words: str) -> tuple[int, str]:
+        code = main(["check", *words])
+        captured = capsys.readouterr()
+        assert "the-client-secret" not in captured.out + captured.err
+        assert "opaque-access-token" not in captured.out + captured.err
+        return code, captured.out + captured.err
+
+    return run
+
+
+async def against(platform: Platform, check: Callable[..., Any], *words: str) -> tuple[int, str]:
+    where = ("--set", f'genesys.api_url="{platform.url}"', "--set", f'genesys.login_url="{platform.url}"')
+    return await to_thread.run_sync(lambda: check(*where, *words))
+
+
+@pytest.mark.anyio
+async def test_all_well(check: Callable[..., Any], tmp_path: Path) -> None:
+    async with served() as platform:
+        code, shown = await against(platform, check)
+    assert code == 0, shown
+    assert "FAIL" not in shown
+    assert "organisation 0b1e7a5c-1111-2222-3333-444455556666" in shown
+    for permission in ("routing:queue:view", "analytics:conversationDetail:view", "recording:recording:view", TOPIC, "viewSensitiveData"):
+        assert permission in shown
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["settings.toml"], "nothing was made"
+    assert all(line.startswith(("GET ", "POST /oauth/token", "POST /api/v2/analytics")) for line in platform.asked), (
+        "nothing was changed there"
+    )
+
+
+@pytest.mark.anyio
+async def test_every_missing_permission_is_named_not_only_the_first(check: Callable[..., Any]) -> None:
+    refused = (403, {"code": "missing.permissions", "message": "Unable to perform the requested action.", "status": 403})
+    async with served() as platform:
+        platform.answers = {"queues": refused, "query": refused, "recordingmetadata": refused, "availabletopics": (200, {"entities": []})}
+        platform.answers["me"] = (200, {"organization": {"id": "0b1e7a5c-1111-2222-3333-444455556666"}, "grants": [{"role": {"policies": [
+            {"domain": "x", "entityName": "y", "actions": ["z"]}]}}]})  # fmt: skip
+        code, shown = await against(platform, check)
+    assert code == 77
+    failed = [line for line in shown.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 4
+    for permission in (
+        "routing:queue:view",
+        "analytics:conversationDetail:view",
+        "recording:recording:view",
+        "conversation:communication:view",
+    ):
+        assert any(permission in line for line in failed), permission
+    assert "warn  permission   recording:recording:viewSensitiveData is missing" in shown
+    assert "4 problems to solve" in shown
+
+
+@pytest.mark.anyio
+async def test_a_refused_client_is_77_and_ends_the_questions(check: Callable[..., Any]) -> None:
+    async with served() as platform:
+        platform.answers["token"] = (401, {"error": "invalid_client", "description": "authentication failed"})
+        code, shown = await against(platform, check)
+    assert code == 77
+    assert shown.count("FAIL") == 1
+    assert "another region" in shown
+
+
+@pytest.mark.anyio
+async def test_an_unreachable_platform_is_69(check: Callable[..., Any]) -> None:
+    async with served() as platform:
+        pass
+    code, shown = await against(platform, check)
+    assert code == 69
+    assert "could not be reached" in shown
+
+
+@pytest.mark.anyio
+async def test_a_fault_of_the_settings_decides_over_what_comes_later(check: Callable[..., Any]) -> None:
+    async with served() as platform:
+        platform.answers["token"] = (401, {"error": "invalid_client"})
+        code, shown = await against(platform, check, "--set", "storage.root=/dev/null/archive")
+    assert code == 78
+    assert shown.count("FAIL") == 2
+
+
+def test_faulty_settings_show_the_handlers_faults_too(check: Callable[..., Any]) -> None:
+    code, shown = check("--set", "feed.silense=1s", "--set", "handlers.discover.config.laddr=[]")
+    assert code == 78
+    assert "feed.silense: unknown key; did you mean 'silence'?" in shown
+    assert "handlers.discover.config.laddr: unknown key; did you mean 'ladder'?" in shown
+    assert "2 problems" in shown
+
+
+def test_offline_asks_nobody(check: Callable[..., Any]) -> None:
+    code, shown = check(
+        "--offline", "--set", "genesys.api_url=https://platform.invalid", "--set", "genesys.login_url=https://login.invalid"
+    )
+    assert code == 0, shown
+
+
+def test_no_client_is_a_fault_of_the_configuration(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENESYS_CLIENT_SECRET")
+    code, shown = check("--offline")
+    assert code == 78
+    assert "no OAuth client" in shown
+
+
+def test_under_systemd_a_secret_in_the_environment_is_worth_a_warning(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVOCATION_ID", "0" * 32)
+    code, shown = check("--offline")
+    assert code == 0
+    assert "LoadCredential=" in shown
+
+
+def test_too_little_space_is_told_with_both_numbers(check: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    code, shown = check("--offline", "--set", "storage.min_free=9000TiB")
+    assert code == 75
+    assert "storage.min_free asks for" in shown
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_somebody_else(check: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir(mode=0o500)
+    code, shown = check("--offline")
+    assert code == 78
+    assert "storage.root" in shown
+
+
+def test_a_ledger_that_is_none(check: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "ledger.db").write_bytes(b"this is no database, and long enough to be looked at" * 100)
+    code, shown = check("--offline")
+    assert code in (65, 74)
+    assert "FAIL  ledger" in shown
+
+
+def test_a_taken_port(check: Callable[..., Any]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, shown = check("--offline", "--set", f'health.listen="127.0.0.1:{taken.getsockname()[1]}"')
+    assert code == 75
+    assert "health.listen" in shown
+
+
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [
+        (ReasonCode.NOT_FOUND, Level.OK),
+        (ReasonCode.FORBIDDEN, Level.FAIL),
+        (ReasonCode.UNAUTHORIZED, Level.FAIL),
+        (ReasonCode.REQUEST_REFUSED, Level.FAIL),
+    ],
+)
+def test_what_a_refusal_says_about_a_permission(code: ReasonCode, level: Level) -> None:
+    assert judge(PROBE, PermanentError("x", code=code)).level is level
+
+
+def test_absence_is_no_proof_where_the_thing_should_be_there() -> None:
+    probe = Probe("a:b:view", "do it", "GET", "/api/v2/x")
+    assert judge(probe, PermanentError("x", code=ReasonCode.NOT_FOUND)).level is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("answer", "level"),
+    [
+        ({"entities": [{"id": TOPIC}]}, Level.OK),
+        ({"entities": [{"id": TOPIC, "transports": ["Websocket", "EventBridge"]}]}, Level.OK),
+        ({"entities": [{"id": TOPIC, "transports": ["EventBridge"]}]}, Level.FAIL),
+        ({"entities": [{"id": "other"}, "odd", None]}, Level.FAIL),
+        ({"entities": None}, Level.FAIL),
+        ([], Level.FAIL),
+        (None, Level.FAIL),
+    ],
+)
+def test_whether_the_feeds_topic_is_offered(answer: object, level: Level) -> None:
+    assert judge_topic(answer).level is level
+
+
+def test_grants_with_wildcards() -> None:
+    granted = permissions_of(GRANTS)
+    assert granted is not None
+    assert holds("recording:recording:viewSensitiveData", granted)
+    assert not holds("recording:recording:delete", granted)
+    assert not holds("routing:queue:view", granted)
+    assert holds("routing:queue:view", {("*", "*", "*")})
+    for answer in (None, [], {}, {"grants": [1, {"role": 2}, {"role": {"policies": [3, {"actions": 4}]}}]}):
+        assert permissions_of(answer) is None
