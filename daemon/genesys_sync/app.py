@@ -110,7 +110,6 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
         outbound.connect(settings.http) as http,
     ):
         await storage.open()
-        pulse = Pulse(clock)
         services = Services(
             clock=clock,
             genesys=platform,
@@ -131,6 +130,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             settings=settings.dispatch,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
+        pulse = Pulse(clock, turned_at=lambda: dispatcher.turned_at)
         yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition())
 
 

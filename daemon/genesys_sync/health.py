@@ -69,28 +69,26 @@ def stalled(*, now: float, ticked: float, turned: float, tick_limit: float = STA
 
 
 class Pulse:
-    """When the loop last ticked and the dispatcher last turned. Both count as seen when it is made."""
+    """When the loop last ticked, counted as seen when this is made, and when the dispatcher last turned, as `turned_at` tells
+    (`clock.monotonic()` of its last turn)."""
 
-    def __init__(self, clock: Clock, *, tick_limit: float = STALL_SECONDS, turn_limit: float = 60.0) -> None:
+    def __init__(self, clock: Clock, *, turned_at: Callable[[], float], tick_limit: float = STALL_SECONDS, turn_limit: float = 60.0) -> None:
         self._clock = clock
+        self._turned_at = turned_at
         self._tick_limit = tick_limit
         self._turn_limit = turn_limit
-        self._ticked = self._turned = clock.monotonic()
+        self._ticked = clock.monotonic()
 
     def ticked(self) -> None:
         """The event loop ran."""
         self._ticked = self._clock.monotonic()
-
-    def turned(self) -> None:
-        """The dispatcher went once round its loop, whether it found work or not."""
-        self._turned = self._clock.monotonic()
 
     def reasons(self) -> tuple[str, ...]:
         """What stands still, as codes; empty when all is well."""
         return stalled(
             now=self._clock.monotonic(),
             ticked=self._ticked,
-            turned=self._turned,
+            turned=self._turned_at(),
             tick_limit=self._tick_limit,
             turn_limit=self._turn_limit,
         )

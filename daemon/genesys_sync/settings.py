@@ -82,6 +82,7 @@ class GenesysSettings(_Section):
     batch_poll: PositiveDuration = timedelta(seconds=5)
     batch_from: Annotated[int, Field(ge=1)] = 4
     media_url_life: PositiveDuration = timedelta(minutes=2)
+    downloads: Annotated[int, Field(ge=1, le=256)] = 16
     download_floor: Size = 8 << 10
     download_patience: PositiveDuration = timedelta(seconds=30)
 

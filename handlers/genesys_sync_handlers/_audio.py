@@ -10,7 +10,6 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -107,12 +106,13 @@ def _read_zip(file: BinaryIO) -> None:
 
 @dataclass(slots=True)
 class _Stream:
-    """What was heard of one audio stream so far. Times in seconds from the stream's first packet."""
+    """What was heard of one audio stream so far. `tick` is the unit of packet durations, in seconds; other times are seconds."""
 
     rate: int
+    tick: float
     samples: int = 0
     packets: int = 0
-    by_packets: Fraction = Fraction(0)
+    ticks: int = 0
     begins: float | None = None
     follows: float | None = None
     gaps: int = 0
@@ -120,7 +120,7 @@ class _Stream:
 
     @property
     def seconds(self) -> float:
-        return self.samples / self.rate if self.samples and self.rate else float(self.by_packets)
+        return self.samples / self.rate if self.samples and self.rate else self.ticks * self.tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +153,24 @@ def _hear(container: Any, kind: Kind, structure: Structure, mutter: list[tuple[i
     tracks = list(container.streams.audio)
     if not tracks and not container.streams.video:
         raise Damage(Fault.NOT_MEDIA, "the container holds neither audio nor video")
-    heard = {track.index: _Stream(rate=track.codec_context.sample_rate or 0) for track in tracks}
+    heard = {track.index: _Stream(rate=track.codec_context.sample_rate or 0, tick=float(track.time_base or 0)) for track in tracks}
     for track in tracks:
         track.codec_context.thread_count = 1
         if kind is Kind.FLAC:
             track.codec_context.options = {"err_detect": "crccheck"}
     timed = kind in (Kind.OGG, Kind.WEBM, Kind.MP4)
     harmless = _HARMLESS_IN_WAV if kind is Kind.WAV else _HARMLESS
+    pictures = _Stream(rate=0, tick=0.0)  # read through, not decoded
     for packet in container.demux():
-        stream = heard.get(packet.stream_index)
-        if stream is None:
-            continue  # pictures are read through, not decoded
-        _complain(mutter, harmless, stream.seconds)
+        stream = heard.get(packet.stream_index, pictures)
         if packet.size:
             stream.packets += 1
-            stream.by_packets += Fraction(packet.duration or 0) * (packet.time_base or 0)
-        if full:
+            stream.ticks += packet.duration or 0
+        if full and stream is not pictures:
             _decode(packet, stream, timed=timed)
         _complain(mutter, harmless, stream.seconds)
+    if not tracks and pictures.packets == 0:
+        raise Damage(Fault.HEADER_ONLY, "the file holds a header and no pictures")
     _agree(container, structure, heard, full=full)
     return _told(tracks, heard, full=full)
 

@@ -58,8 +58,9 @@ class Archive(Handler[ArchiveConfig]):
 
     config_type = ArchiveConfig
     topics = (Topic.RECORDING_READY, Topic.RECORDING_LOST)
+    # more than there are download slots: those who wait for one share their requests for details and locations
     policy = Policy(
-        concurrency=16,
+        concurrency=100,
         timeout=timedelta(hours=2),
         attempts=12,
         time_limit=timedelta(days=14),

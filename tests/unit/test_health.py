@@ -196,7 +196,8 @@ async def test_an_address_of_another_machine_is_a_fault_of_the_settings() -> Non
 
 async def test_the_pulse_knows_what_stands_still() -> None:
     clock = FakeClock()
-    pulse = Pulse(clock, tick_limit=5, turn_limit=60)
+    turns = [clock.monotonic()]
+    pulse = Pulse(clock, turned_at=lambda: turns[-1], tick_limit=5, turn_limit=60)
     assert pulse.well()
     await clock.advance(5)
     assert pulse.well()
@@ -207,7 +208,7 @@ async def test_the_pulse_knows_what_stands_still() -> None:
     await clock.advance(55)
     pulse.ticked()
     assert pulse.reasons() == ("dispatcher_stuck",)
-    pulse.turned()
+    turns.append(clock.monotonic())
     assert pulse.well()
 
 
@@ -223,7 +224,7 @@ async def test_a_blocked_loop_shows_where_it_stands() -> None:
     metrics, clock = Metrics(), SystemClock()
     with structlog.testing.capture_logs() as lines:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(LoopGuard(Pulse(clock), clock=clock, metrics=metrics, stall=0.1).run)
+            tasks.start_soon(LoopGuard(Pulse(clock, turned_at=clock.monotonic), clock=clock, metrics=metrics, stall=0.1).run)
             await anyio.wait_all_tasks_blocked()
             block_the_loop(until=lambda: any(line["event"] == "loop is blocked" for line in lines))
             tasks.cancel_scope.cancel()

@@ -124,6 +124,7 @@ class MediaStore:
     ) -> None:
         self._rule = rule
         self._metrics = metrics
+        self._slots = anyio.CapacityLimiter(settings.downloads)
         self._means = _Means(
             session=session,
             floor=settings.download_floor,
@@ -139,7 +140,8 @@ class MediaStore:
         outcome = "cancelled"
         try:
             transfer = _Transfer(self._means, part, self._rule.check(part.url), Sink(into))
-            downloaded = await transfer.run()
+            async with self._slots:
+                downloaded = await transfer.run()
             outcome = "complete"
         except GenesysSyncError as error:
             outcome = _outcome(error)
