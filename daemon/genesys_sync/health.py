@@ -72,7 +72,9 @@ class Pulse:
     """When the loop last ticked, counted as seen when this is made, and when the dispatcher last turned, as `turned_at` tells
     (`clock.monotonic()` of its last turn)."""
 
-    def __init__(self, clock: Clock, *, turned_at: Callable[[], float], tick_limit: float = STALL_SECONDS, turn_limit: float = 60.0) -> None:
+    def __init__(
+        self, clock: Clock, *, turned_at: Callable[[], float], tick_limit: float = STALL_SECONDS, turn_limit: float = 60.0
+    ) -> None:
         self._clock = clock
         self._turned_at = turned_at
         self._tick_limit = tick_limit
