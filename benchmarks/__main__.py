@@ -1,0 +1,6 @@
+"""All measurements, one after the other: `make bench`. A module named alone takes its own arguments: `python -m benchmarks.ledger`."""
+
+from benchmarks import ledger
+
+if __name__ == "__main__":
+    ledger.main()
