@@ -180,11 +180,23 @@ def _agent(view: View, leg: Leg) -> Json:
 
 
 def generic(view: View) -> Json:
-    """The body of `v2.routing.queues.{id}.conversations` and `v2.users.{id}.conversations`: media nested under participants."""
-    participants = [_without_nothing({**part, "calls": media}) for part, media in _parts(view)]
+    """The body of `v2.routing.queues.{id}.conversations` and `v2.users.{id}.conversations`: media nested under participants.
+
+    Leaner than what REST gives: participants have no startTime, ani or dnis here, and calls no recordingId.
+    """
+    body = _nested(view)
+    for participant in body["participants"]:
+        for name in ("startTime", "ani", "dnis"):
+            participant.pop(name, None)
+        for media in participant["calls"]:
+            media.pop("recordingId", None)
+    return body
+
+
+def _nested(view: View) -> Json:
     return {
         "id": view.call.id,
-        "participants": participants,
+        "participants": [_without_nothing({**part, "calls": media}) for part, media in _parts(view)],
         "recordingState": view.recording_state,
         "securePause": False,
         "address": view.call.ani,
@@ -198,9 +210,9 @@ def calls(view: View) -> Json:
     for part, media in _parts(view):
         flat = {key: value for key, value in part.items() if key not in ("userId", "queueId", "wrapup")}
         if "userId" in part:
-            flat["user"] = {"id": part["userId"], "selfUri": f"/api/v2/users/{part['userId']}"}
+            flat["user"] = {"id": part["userId"]}
         if "queueId" in part:
-            flat["queue"] = {"id": part["queueId"], "selfUri": f"/api/v2/routing/queues/{part['queueId']}"}
+            flat["queue"] = {"id": part["queueId"]}
         newest = media[-1]
         kept = ("state", "direction", "muted", "confined", "held", "securePause", "provider", "disconnectType")
         flat |= {key: newest.get(key) for key in (*kept, "recording", "recordingState", "recordersState")}
@@ -218,10 +230,9 @@ def calls(view: View) -> Json:
 
 def conversation(view: View) -> Json:
     """`GET /api/v2/conversations/{id}`. There is no status; `endTime` is absent while the call lives."""
-    body = generic(view)
     return _without_nothing(
         {
-            **body,
+            **_nested(view),
             "startTime": view.at(view.call.began),
             "endTime": view.at(view.call.ended),
             "utilizationLabelId": "",

@@ -53,7 +53,7 @@ class Template:
         found.update({name: value for name, value in everything.items() if name in expand})
         if "requiresPermissions" in expand:
             found.update(
-                requiresDivisionPermissions=[],
+                requiresDivisionPermissions=False,
                 requiresCurrentUser=self.current_user,
                 requiresCurrentUserOrPermission=False,
                 requiresAnyValidator=False,

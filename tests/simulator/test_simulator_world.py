@@ -86,6 +86,7 @@ def test_snapshots_tell_the_call_from_ringing_to_wrap_up() -> None:
     assert all("endTime" not in body for body in bodies), "notification bodies have no endTime of their own"
     assert last[2]["wrapup"]
     assert "wrapup" not in bodies[-2]["participants"][2]
+    assert not {"ani", "dnis", "startTime"} & last[0].keys(), "published on the flat topics and by REST only"
     flat = snapshots.calls(views[-1])
     assert flat["participants"][2]["user"]["id"] == call.legs[0].agent.id
     assert flat["participants"][0]["ani"] == call.ani

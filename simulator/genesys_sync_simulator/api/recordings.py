@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -228,9 +229,9 @@ def _retention_query(platform: Platform) -> Any:
                     creation = iso(platform.world.moment(recording.appears))
                     row = {"conversationId": call.id, "recordingId": recording.id, "deleteDate": iso(expiry), "creationTime": creation}
                     rows.append(row)
-        answer: Json = {"entities": rows[start : start + size], "pageSize": size}
+        answer: Json = {"entities": rows[start : start + size], "selfUri": request.path_qs}
         if start + size < len(rows):
-            answer["cursor"] = str(start + size)
+            answer["nextUri"] = f"{request.path}?{urlencode({**request.query, 'cursor': start + size})}"
         return reply(answer)
 
     return query
