@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 
@@ -21,7 +22,7 @@ from genesys_sync_simulator.platform import DEFAULT_CLIENT, Platform, assemble
 from genesys_sync_simulator.scenario import Scenario, ScenarioError
 from genesys_sync_simulator.scenario_file import load, shipped
 
-EX_OK, EX_IOERR, EX_TEMPFAIL, EX_CONFIG = 0, 74, 75, 78
+EX_OK, EX_USAGE, EX_IOERR, EX_TEMPFAIL, EX_CONFIG = 0, 64, 74, 75, 78
 
 
 class _CannotListen(Exception):
@@ -50,10 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EX_OK
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong use is one sentence and exit 64, as with every command of this project."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EX_USAGE, f"{self.prog}: {message}\n")
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="genesys-sync-simulator", description="The Genesys Cloud platform as published, on this machine.")
+    parser = _Parser(prog="genesys-sync-simulator", description="The Genesys Cloud platform as published, on this machine.")
     parser.add_argument("--scenario", metavar="FILE", help=f"a TOML file, or one of those that are shipped: {', '.join(shipped())}")
-    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
+    parser.add_argument("--port", type=_port, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
     parser.add_argument("--truth-log", type=Path, metavar="PATH", help="append what is created and what goes wrong, as JSON Lines")
     parser.add_argument("--seed", type=int, metavar="N", help="another world of the same kind")
     parser.add_argument("--client-id", metavar="ID", help="the OAuth client that is let in")

@@ -77,3 +77,10 @@ def test_an_unwritable_truth_log_is_74(tmp_path: Path) -> None:
     code, said = failed("--truth-log", str(tmp_path / "nowhere" / "truth"))
     assert code == 74
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--seed", "many"], ["--warp", "9"]])
+def test_wrong_use_is_64(arguments: list[str]) -> None:
+    code, said = failed(*arguments)
+    assert code == 64
+    assert said.count("\n") == 1
