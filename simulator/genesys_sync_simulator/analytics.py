@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,14 @@ _SESSION_DIMENSIONS = frozenset(
         "segmentType", "disconnectType", "segmentStart", "segmentEnd", "provider",
     }
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsJob:
+    """An asynchronous query: everything it found, and when it was submitted."""
+
+    found: list[Json]
+    begun: float
 
 
 class BadQuery(Exception):

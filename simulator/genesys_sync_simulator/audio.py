@@ -5,7 +5,6 @@ The same seed gives the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zlib
 from collections.abc import Mapping
@@ -148,7 +147,3 @@ def header_only(channels: int) -> bytes:
         + channels.to_bytes(2, "little") + RATE.to_bytes(4, "little") + (RATE * block).to_bytes(4, "little")
         + block.to_bytes(2, "little") + (16).to_bytes(2, "little") + b"data" + (0).to_bytes(4, "little")
     )  # fmt: skip
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -7,12 +7,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import anyio
 from anyio import to_thread
 
 from genesys_sync_simulator import snapshots
+from genesys_sync_simulator.analytics import DetailsJob
 from genesys_sync_simulator.batch import Job
 from genesys_sync_simulator.channels import Hub
 from genesys_sync_simulator.clock import Clock
@@ -50,7 +50,7 @@ class Platform:
     media: MediaStore = field(default_factory=MediaStore)
     presigner: Presigner = field(default_factory=Presigner)
     jobs: dict[str, Job] = field(default_factory=dict)
-    details_jobs: dict[str, Any] = field(default_factory=dict)
+    details_jobs: dict[str, DetailsJob] = field(default_factory=dict)
     transcodes: dict[Key, float] = field(default_factory=dict)
     windows: dict[str, Window] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)

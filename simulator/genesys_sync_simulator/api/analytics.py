@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from genesys_sync_simulator.analytics import BadQuery, details, matching, page
+from genesys_sync_simulator.analytics import BadQuery, DetailsJob, details, matching, page
 from genesys_sync_simulator.api.answers import ApiError, Json, bad_request, body, empty, found, get, need_any, number, reply, several
 from genesys_sync_simulator.clock import iso
 from genesys_sync_simulator.platform import Platform
@@ -17,12 +16,6 @@ _CONVERSATIONS = "/api/v2/analytics/conversations"
 _JOBS = _CONVERSATIONS + "/details/jobs"
 _MOST_JOBS = 100
 _JOB_KEYS_ONLY_SYNC = ("paging", "aggregations")
-
-
-@dataclass(slots=True)
-class _Job:
-    found: list[Json]
-    begun: float
 
 
 def routes(platform: Platform) -> list[web.RouteDef]:
@@ -119,7 +112,7 @@ def _submitted(platform: Platform, asked: dict[str, Any]) -> web.Response:
     except BadQuery as error:
         raise bad_request(f"{error}.") from None
     job_id = str(uuid.uuid4())
-    platform.details_jobs[job_id] = _Job(records, platform.now())
+    platform.details_jobs[job_id] = DetailsJob(records, platform.now())
     if len(platform.details_jobs) > _MOST_JOBS:
         del platform.details_jobs[next(iter(platform.details_jobs))]
     return reply({"jobId": job_id}, status=202)
@@ -147,6 +140,5 @@ async def _query(request: web.Request) -> dict[str, Any]:
     return document
 
 
-def _job(platform: Platform, request: web.Request) -> _Job:
-    job: _Job | None = platform.details_jobs.get(request.match_info["jobId"])
-    return found(job, "not.found", "The job does not exist.")
+def _job(platform: Platform, request: web.Request) -> DetailsJob:
+    return found(platform.details_jobs.get(request.match_info["jobId"]), "not.found", "The job does not exist.")

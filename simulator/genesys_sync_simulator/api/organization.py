@@ -17,8 +17,16 @@ _NAMESPACES = (
 
 def routes(platform: Platform) -> list[web.RouteDef]:
     """Operations of tokens, authorization and organizations."""
+    return [*_identity_routes(platform), *_organization_routes(platform)]
+
+
+def _organization(platform: Platform) -> Json:
+    return {"id": platform.world.plan.organization_id, "name": "Simulated organisation"}
+
+
+def _identity_routes(platform: Platform) -> list[web.RouteDef]:
     plan = platform.world.plan
-    organization = {"id": plan.organization_id, "name": "Simulated organisation"}
+    organization = _organization(platform)
 
     async def whose_token(request: web.Request) -> web.Response:
         client = token(request).client
@@ -66,16 +74,26 @@ def routes(platform: Platform) -> list[web.RouteDef]:
             400, "not.a.user", "This request requires a user context. Client credentials cannot be used for requests to this endpoint."
         )
 
+    return [
+        get("/api/v2/tokens/me", whose_token),
+        web.head("/api/v2/tokens/me", alive),
+        web.delete("/api/v2/tokens/me", revoke),
+        get("/api/v2/authorization/subjects/me", subject),
+        get("/api/v2/users/me", me),
+    ]
+
+
+def _organization_routes(platform: Platform) -> list[web.RouteDef]:
     async def own_organization(_: web.Request) -> web.Response:
         return reply(
             {
-                **organization,
+                **_organization(platform),
                 "defaultLanguage": "en-US",
                 "thirdPartyOrgName": "simulated",
                 "domain": "simulated.example",
                 "version": 1,
                 "state": "active",
-                "selfUri": f"/api/v2/organizations/{plan.organization_id}",
+                "selfUri": f"/api/v2/organizations/{platform.world.plan.organization_id}",
             }
         )
 
@@ -87,11 +105,6 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         return reply({"entities": [{"key": key, "namespace": namespace, "value": value} for key, value in values.items()]})
 
     return [
-        get("/api/v2/tokens/me", whose_token),
-        web.head("/api/v2/tokens/me", alive),
-        web.delete("/api/v2/tokens/me", revoke),
-        get("/api/v2/authorization/subjects/me", subject),
-        get("/api/v2/users/me", me),
         get("/api/v2/organizations/me", own_organization),
         get("/api/v2/organizations/limits/namespaces/{namespaceName}", limits),
         get("/api/v2/organizations/limits/namespaces/{namespaceName}/defaults", limits),
