@@ -1,0 +1,134 @@
+"""The reference has an entry for every setting, metric, command, option, reason code and exit code, and for no other."""
+
+import argparse
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genesys_sync import cli, errors
+from genesys_sync.errors import ReasonCode
+from genesys_sync.metrics import Metrics
+from genesys_sync.settings import REGIONS, HandlerSettings, Settings
+
+PROJECT = Path(__file__).parents[2]
+REFERENCE = PROJECT / "docs" / "reference"
+SAMPLE = tomllib.loads((PROJECT / "settings.toml").read_text())
+SECTIONS = {name: list(field.annotation.model_fields) for name, field in Settings.model_fields.items() if name != "handlers"}
+SECTIONS["handlers.NAME"] = list(HandlerSettings.model_fields)
+
+
+def page(name: str) -> str:
+    return (REFERENCE / f"{name}.md").read_text()
+
+
+def section(name: str, heading: str) -> str:
+    return re.split(r"^## ", page(name).split(f"\n## {heading}\n", 1)[1], flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> dict[str, str]:
+    """First cell, without its code marks, to the second."""
+    return dict(re.findall(r"^\| `([^`|]+)` \| ([^|]*?) \|", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_setting_has_its_row_and_no_other(name: str) -> None:
+    assert list(rows(section("settings", f"[{name}]"))) == SECTIONS[name]
+
+
+@pytest.mark.parametrize("name", [name for name in SECTIONS if name != "handlers.NAME"])
+def test_the_defaults_are_those_of_the_sample(name: str) -> None:
+    for key, shown in rows(section("settings", f"[{name}]")).items():
+        if shown == "none":
+            assert key == "region" or key not in SAMPLE[name]
+        else:
+            assert tomllib.loads(f"value = {shown.strip('`')}")["value"] == SAMPLE[name][key], key
+
+
+def test_every_region_has_its_row() -> None:
+    assert rows(section("settings", "Regions")) == {region: f"`https://api.{domain}`" for region, domain in REGIONS.items()}
+
+
+def test_every_metric_has_its_row_with_type_and_labels() -> None:
+    found = {
+        name: (kind, labels)
+        for name, kind, labels in re.findall(r"^\| `(genesys_sync_\w+)` \| (\w+) \| ([^|]*?) ?\|", page("metrics"), flags=re.MULTILINE)
+    }
+    real = {
+        metric._name: (metric._type, ", ".join(f"`{label}`" for label in metric._labelnames))
+        for metric in vars(Metrics()).values()
+        if hasattr(metric, "_labelnames")
+    }
+    assert found == real
+
+
+def test_alerts_use_metrics_that_there_are() -> None:
+    used = set(re.findall(r"genesys_sync_\w+", page("metrics").split("```yaml")[1]))
+    assert used <= {metric._name for metric in vars(Metrics()).values() if hasattr(metric, "_labelnames")}
+
+
+def parsers(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield from parsers(below, f"{name} {word}".strip())
+
+
+COMMANDS = dict(parsers(cli._parser()))
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name])
+def test_every_command_has_its_section_and_every_option_its_entry(name: str) -> None:
+    text = re.split(r"^## ", page("commands"), flags=re.MULTILINE)
+    (found,) = (part for part in text if re.match(rf"{name.split(maxsplit=1)[0]}( |\n)", part))
+    common = {"--help", "--settings", "--set", "--debug"}
+    options = {word for action in COMMANDS[name]._actions for word in action.option_strings if word.startswith("--")} - common
+    assert {option for option in options if option not in found} == set()
+    assert name in found or name == name.split(maxsplit=1)[0]
+
+
+def test_no_option_is_documented_that_there_is_not() -> None:
+    real = {word for parser in COMMANDS.values() for action in parser._actions for word in action.option_strings}
+    assert set(re.findall(r"`(--[a-z-]+)", page("commands"))) <= real
+
+
+def test_common_options_have_their_rows() -> None:
+    assert {"--settings PATH", "--set KEY=VALUE", "--debug", "--version"} <= set(rows(page("commands")))
+
+
+def test_every_reason_code_has_its_row() -> None:
+    assert list(rows(page("commands").split("### Reason codes")[1])) == [str(code) for code in ReasonCode]
+
+
+def test_every_exit_code_has_its_row() -> None:
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", page("exit-codes"), flags=re.MULTILINE)}
+    ours = {value for name, value in vars(errors).items() if name.startswith("EX_")}
+    assert documented == ours | {1, cli.INTERRUPTED, cli.PIPE_CLOSED}
+    for name, value in vars(errors).items():
+        if name.startswith("EX_") and value:
+            assert f"| {value} | `{name}` |" in page("exit-codes")
+
+
+def test_which_codes_systemd_tries_again_is_what_the_unit_says() -> None:
+    unit = (PROJECT / "systemd" / "genesys-sync.service").read_text()
+    prevented = re.search(r"RestartPreventExitStatus=(.*)", unit)
+    assert prevented is not None
+    told = {code for code, again in re.findall(r"^\| (\d+) \|.*\| (yes|no) \|$", page("exit-codes"), flags=re.MULTILINE) if again == "no"}
+    assert told == set(prevented[1].split())
+
+
+EVENT = re.compile(
+    r"_log\.(?:debug|info|warning|error)\(\s*\"([^\"]+)\"|services\.log\.\w+\(\s*\"([^\"]+)\"|self\._log\.\w+\(\s*\"([^\"]+)\""
+)
+
+
+def test_the_log_lines_named_are_written_somewhere() -> None:
+    source = "".join(path.read_text() for root in ("daemon", "handlers") for path in (PROJECT / root).rglob("*.py"))
+    written = {next(filter(None, match)) for match in EVENT.findall(source)}
+    table = page("logs").split("## Lines worth knowing")[1]
+    for cell in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE):
+        for named in re.findall(r"`([^`]+)`", cell):
+            assert any(line == named or (named.endswith(" …") and line.startswith(named.removesuffix(" …"))) for line in written), named
