@@ -113,13 +113,10 @@ class Daemon:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
-    def waiting(self) -> int | None:
-        """Deliveries not finished, as `status --json` says; None before there is a ledger."""
+    def events(self, topic: str) -> int:
+        """How many events of this topic the ledger holds, as `status --json` says; 0 before there is a ledger."""
         answer = self.call("status", "--json")
-        if answer.returncode != 0:
-            return None
-        deliveries = json.loads(answer.stdout)["deliveries"]
-        return sum(states.get("ready", 0) + states.get("leased", 0) for states in deliveries.values())
+        return int(json.loads(answer.stdout)["events"].get(topic, 0)) if answer.returncode == 0 else 0
 
     def archived(self) -> dict[str, list[Path]]:
         """Media files by recording id."""
