@@ -151,14 +151,15 @@ async def _replay(settings: Settings, args: argparse.Namespace) -> int:
 
 
 async def _replay_all(ledger: Ledger, clock: SystemClock, args: argparse.Namespace) -> int:
-    """The dead letters as they are now: one that dies while this runs is left for the next time."""
-    began = clock.epoch_ms()
+    """Each once: one that dies again while this runs is left for the next time."""
+    seen: set[str] = set()
     replayed = 0
     while True:
         found = await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=BATCH)
-        ids = [record.delivery_id for record in found if (record.finished_ms or 0) <= began]
+        ids = [record.delivery_id for record in found if record.delivery_id not in seen]
         if not ids:
             return replayed
+        seen.update(ids)
         replayed += await _replay_ids(ledger, clock, ids)
 
 
