@@ -75,6 +75,7 @@ async def _fill(url: str) -> list[str]:
             [RoutedEvent(ended, ("discover",)), RoutedEvent(archived, ("verify", "tell", "other"))], watermark=("feed", now)
         )
         await ledger.open_gap(from_ms=now - 5000, to_ms=now, cause="silence")
+        now = clock.epoch_ms()  # what was appended is due by now
         dead = []
         for claim in await ledger.claim({"discover": 1, "verify": 1, "tell": 1}, worker="w", now_ms=now, lease_ms=60_000):
             if claim.handler == "discover":
