@@ -9,7 +9,6 @@ Unknown keys are errors; all faults are reported at once, each with its key's pa
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from genesys_sync.errors import ConfigurationError
 from genesys_sync.faults import describe, nearest
+from genesys_sync.sources import gather
 from genesys_sync.units import Duration, Size
 
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
-ENV_PREFIX = "GENESYS_SYNC_"
 
 SECRET_LIMIT = 64 << 10
 """Bytes read of a secret's file."""
@@ -171,7 +170,7 @@ class DispatchSettings(_Section):
     lease: PositiveDuration = timedelta(seconds=60)
     poll: PositiveDuration = timedelta(seconds=5)
     drain: PositiveDuration = timedelta(seconds=25)
-    max_crashes: Annotated[int, Field(ge=1)] = 3
+    max_crashes: Annotated[int, Field(ge=1)] = 10
 
 
 class HttpSettings(_Section):
@@ -259,7 +258,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
     Raises ConfigurationError with every fault at once.
     """
     problems: list[str] = []
-    tree = _tree(path, os.environ if environ is None else environ, overrides, problems)
+    tree = gather(path, os.environ if environ is None else environ, overrides, problems)
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
@@ -272,67 +271,13 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
 def salvage(path: Path | None, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Settings:
     """What `load` was given, reduced to those handlers' tables that can be read: so that a handler's own faults are told together with
     those for which `load` raised. Nothing else of the result is meant to be used."""
-    tree = _tree(path, os.environ if environ is None else environ, overrides, [])
+    tree = gather(path, os.environ if environ is None else environ, overrides, [])
     tables = tree.get("handlers")
     handlers: dict[str, HandlerSettings] = {}
     for name, table in tables.items() if isinstance(tables, dict) else ():
         with suppress(ValidationError):
             handlers[name] = HandlerSettings.model_validate(table)
     return Settings(genesys=GenesysSettings(region="us_east_1"), handlers=handlers)
-
-
-def _tree(path: Path | None, environ: Mapping[str, str], overrides: Sequence[str], problems: list[str]) -> dict[str, Any]:
-    """The sources laid over each other, not validated yet."""
-    tree = {} if path is None else _read(path)
-    for name in sorted(environ):
-        if name.startswith(ENV_PREFIX):
-            _put(tree, _keys_of_variable(name), environ[name], problems, name)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            problems.append(f"--set {override}: write key.path=value")
-        else:
-            _put(tree, key.strip().split("."), value.strip(), problems, f"--set {key}")
-    return tree
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: no such file; name yours with --settings, or copy the sample settings.toml") from None
-    except IsADirectoryError:
-        raise ConfigurationError(f"{path}: is a folder; name the settings file in it") from None
-    except PermissionError:
-        raise ConfigurationError(f"{path}: may not be read by this user") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
-
-
-def _keys_of_variable(name: str) -> list[str]:
-    """`GENESYS_SYNC_HANDLERS__TELL_CRM__USE` → `handlers`, `tell-crm`, `use`."""
-    keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-    if keys[0] == "handlers" and len(keys) > 1:
-        keys[1] = keys[1].replace("_", "-")
-    return keys
-
-
-def _put(tree: dict[str, Any], keys: Sequence[str], text: str, problems: list[str], source: str) -> None:
-    """Set one value in the tree; the text is read as a TOML value where it is one, and as a string otherwise."""
-    value: Any = text
-    if "\n" not in text:
-        with suppress(tomllib.TOMLDecodeError):
-            value = tomllib.loads(f"value = {text}")["value"]
-    node = tree
-    for key in keys[:-1]:
-        child = node.setdefault(key, {})
-        if not isinstance(child, dict):
-            problems.append(f"{source}: {key} is a value, not a table")
-            return
-        node = child
-    node[keys[-1]] = value
 
 
 def find_credentials(settings: GenesysSettings, *, environ: Mapping[str, str] | None = None) -> Credentials:

@@ -26,7 +26,7 @@ from genesys_sync.testing.fakes import FolderScratch
 pytestmark = pytest.mark.anyio
 
 Does = Callable[[Event, Delivery], Awaitable[Outcome]]
-SETTINGS = DispatchSettings()
+SETTINGS = DispatchSettings(max_crashes=3)
 LEASE_MS = 60_000
 
 
@@ -272,6 +272,17 @@ async def test_a_full_disk_uses_up_no_attempt_and_loses_nothing(bench):
     async with bench.working(handler):
         await bench.until_states("archive", {DeliveryState.DONE: 1}, step=5)
     assert tries == 6
+
+
+async def test_what_a_dead_process_left_is_taken_over_at_once(bench):
+    """A ledger that one process holds: nobody waits for the dead one's lease to end."""
+    handler = bench.loaded("archive", done)
+    await bench.record(handler)
+    assert await bench.ledger.claim({"archive": 1}, worker="dead:1", now_ms=bench.clock.epoch_ms(), lease_ms=LEASE_MS)
+    started = bench.clock.monotonic()
+    async with bench.working(handler):
+        await bench.until_states("archive", {DeliveryState.DONE: 1})
+        assert bench.clock.monotonic() - started < LEASE_MS / 1000
 
 
 async def test_a_poison_event_ends_as_a_dead_letter(bench):

@@ -302,6 +302,16 @@ async def test_released_is_ready_now_and_uncounted(ledger: Ledger, routed: Any, 
     assert await claimed(ledger, clock) == []
 
 
+async def test_abandoned_leases_need_not_run_out(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    await ledger.append([routed("archive", conversation="c")])
+    (claim,) = await claimed(ledger, clock, lease_ms=60_000)
+    assert await ledger.return_expired(now_ms=clock.epoch_ms(), max_crashes=5, announce=nothing) == []
+    (record,) = await ledger.return_expired(now_ms=clock.epoch_ms(), max_crashes=5, announce=nothing, abandoned=True)
+    assert (record.state, record.attempts, record.due_ms) == (DeliveryState.READY, 1, clock.epoch_ms())
+    assert not await ledger.settle(claim, DONE, now_ms=clock.epoch_ms())
+    assert len(await claimed(ledger, clock)) == 1
+
+
 async def test_an_expired_lease_counts_and_is_ready_again(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
     await ledger.append([routed("archive", conversation="c")])
     await claimed(ledger, clock, lease_ms=1000)

@@ -94,6 +94,7 @@ class Dispatcher:
             async with AsyncExitStack() as opened:
                 for loaded in self._handlers.values():
                     await opened.enter_async_context(entered(loaded, self._services))
+                await self._upkeep.take_over()
                 await self._upkeep.welcome_new_handlers()
                 task_status.started()
                 async with anyio.create_task_group() as surroundings:

@@ -59,6 +59,12 @@ class Upkeep:
                 if added:
                     _log.info("new handler receives earlier events", handler=loaded.name, deliveries=added)
 
+    async def take_over(self) -> None:
+        """In a ledger that only one process can hold, what is leased before the first claim belonged to a process that has died."""
+        if self._ledger.exclusive:
+            while await self._return_expired(abandoned=True):
+                pass
+
     async def keep_leases(self) -> None:
         """Every half lease: prolong those of our runs, cancel the runs whose lease is lost, return what dead processes left."""
         while True:
@@ -94,7 +100,7 @@ class Upkeep:
                 )
                 run.lose()
 
-    async def _return_expired(self) -> None:
+    async def _return_expired(self, *, abandoned: bool = False) -> int:
         at = self._clock.now()
 
         def announce(record: DeliveryRecord) -> list[RoutedEvent]:
@@ -110,7 +116,7 @@ class Upkeep:
             )
 
         returned = await self._ledger.return_expired(
-            now_ms=self._clock.epoch_ms(), max_crashes=self._settings.max_crashes, announce=announce
+            now_ms=self._clock.epoch_ms(), max_crashes=self._settings.max_crashes, announce=announce, abandoned=abandoned
         )
         for record in returned:
             facts = {"handler": record.handler, "delivery": record.delivery_id, "attempts": record.attempts}
@@ -120,6 +126,7 @@ class Upkeep:
             else:
                 _log.warning("lease expired: the delivery is ready again", **facts)
                 self._metrics.deliveries.labels(record.handler, "expired").inc()
+        return len(returned)
 
     def _show(self, counts: Counts, now_ms: int) -> None:
         waiting, dead = self._metrics.deliveries_waiting, self._metrics.dead_letters

@@ -133,7 +133,13 @@ class Counts:
 
 
 class Ledger(ABC):
-    """Append-only events and the state of their deliveries. Opened by `ledger.open_ledger(url, …)`."""
+    """Append-only events and the state of their deliveries. Opened by `ledger.open_ledger(url, …)`.
+
+    exclusive  no other process can hold leases while this one has the ledger open: what is leased at the opening belonged to a
+               process that has died, and need not wait for its lease to end
+    """
+
+    exclusive: bool = False
 
     # --- what the feed does
 
@@ -183,9 +189,9 @@ class Ledger(ABC):
 
     @abstractmethod
     async def return_expired(
-        self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]]
+        self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]], abandoned: bool = False
     ) -> list[DeliveryRecord]:
-        """Leases past their end: the attempt counts, the delivery is ready again; after `max_crashes` such ends it is dead with
+        """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again; after `max_crashes` such ends it is dead with
         HANDLER_CRASHED, and what `announce` (pure; called in the writer) makes of it is recorded in the same commit.
         Returns the deliveries found, as they stand now."""
 

@@ -19,6 +19,8 @@ from genesys_sync.ledger.writer import Effects
 from genesys_sync.routing import RoutedEvent
 
 MAX_EXPIRED = 1_000
+END_OF_TIME_MS = (1 << 63) - 1
+"""No lease ends later."""
 _CRASH = "the lease ran out: the process died while the handler ran, or the handler outlived its lease"
 
 
@@ -86,10 +88,12 @@ def return_expired(
     now_ms: int,
     max_crashes: int,
     announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
+    abandoned: bool,
 ) -> list[DeliveryRecord]:
     """The longest expired first, at most a thousand; whoever finds so many comes again."""
     returned = []
-    for event_seq, handler, fence, crashes in run(connection, "expired_leases", now_ms=now_ms, limit=MAX_EXPIRED):
+    ended_by_ms = END_OF_TIME_MS if abandoned else now_ms
+    for event_seq, handler, fence, crashes in run(connection, "expired_leases", ended_by_ms=ended_by_ms, limit=MAX_EXPIRED):
         key = {"event_seq": event_seq, "handler": handler}
         dead = crashes + 1 >= max_crashes
         verdict = Verdict(

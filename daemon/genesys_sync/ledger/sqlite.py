@@ -36,6 +36,7 @@ class SqliteLedger(Ledger):
         """Take over what `open_file` opened; `open` is the way to make one."""
         self._path = opened.path
         self._lock = opened.lock
+        self.exclusive = opened.lock is not None
         self._reading = opened.reading
         self._one_reader = anyio.Lock()
         self._clock = clock
@@ -113,11 +114,11 @@ class SqliteLedger(Ledger):
         await self._write(lambda connection, effects: deliveries.release(connection, effects, held, now_ms=now_ms))
 
     async def return_expired(
-        self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]]
+        self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]], abandoned: bool = False
     ) -> list[DeliveryRecord]:
         return await self._write(
             lambda connection, effects: deliveries.return_expired(
-                connection, effects, now_ms=now_ms, max_crashes=max_crashes, announce=announce
+                connection, effects, now_ms=now_ms, max_crashes=max_crashes, announce=announce, abandoned=abandoned
             )
         )
 

@@ -101,7 +101,7 @@ INSERT INTO parked_handler (handler, why, parked_ms) VALUES (:handler, :why, :no
 
 -- name: expired_leases
 SELECT event_seq, handler, fence, crashes FROM delivery
-WHERE state = 'leased' AND lease_until_ms <= :now_ms
+WHERE state = 'leased' AND lease_until_ms <= :ended_by_ms
 ORDER BY lease_until_ms, event_seq
 LIMIT :limit;
 
