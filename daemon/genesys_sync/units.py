@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_MICROSECONDS = {"ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)")
 _BYTES = {"B": 1, "KB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "TB": 10**12, "TiB": 2**40}
 
@@ -22,18 +23,19 @@ def parse_duration(value: object) -> timedelta:
     if match is None:
         raise ValueError(f'{value!r} is not a duration: write a number with its unit (ms, s, m, h, d), such as "30s"')
     try:
-        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+        # decimal, because a float of seconds does not hold every millisecond of a long time
+        return timedelta(microseconds=round(Decimal(match[1]) * _MICROSECONDS[match[2]]))
     except OverflowError:
         raise ValueError("is longer than can be counted") from None
 
 
 def format_duration(value: timedelta) -> str:
     """The shortest form that `parse_duration` reads back."""
-    seconds = value.total_seconds()
+    microseconds = value // timedelta(microseconds=1)
     for unit in ("d", "h", "m", "s"):
-        if seconds and seconds % _SECONDS[unit] == 0:
-            return f"{int(seconds // _SECONDS[unit])}{unit}"
-    return f"{round(seconds * 1000)}ms"
+        if microseconds and microseconds % _MICROSECONDS[unit] == 0:
+            return f"{microseconds // _MICROSECONDS[unit]}{unit}"
+    return f"{round(microseconds / 1000)}ms"
 
 
 def parse_size(value: object) -> int:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genesys_sync.units import format_duration, parse_duration, parse_size
@@ -39,6 +39,7 @@ def test_what_is_no_size(value: object) -> None:
 
 
 @given(st.integers(0, 10**13))
+@example(9_007_199_254_743)
 def test_a_duration_shown_is_read_back_to_the_millisecond(milliseconds: int) -> None:
     duration = timedelta(milliseconds=milliseconds)
     assert parse_duration(format_duration(duration)) == duration
