@@ -79,6 +79,8 @@ async def run(settings: Settings, *, base: Path) -> int:
     """
     logs.configure(settings.log)
     credentials = find_credentials(settings.genesys)
+    if credentials.source == "the environment" and "INVOCATION_ID" in os.environ:
+        _log.warning("the OAuth client comes from the environment, which other programs can read; give it as systemd credentials")
     _report_errors(settings)
     handlers = load_handlers(settings, base=base)
     try:

@@ -92,16 +92,26 @@ def test_a_refused_permission_is_named_and_nothing_is_lost(
     simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any]
 ) -> None:
     """Without the recordings' permission every call ends in the dead letters as FORBIDDEN; replayed with it, all are archived."""
-    platform = simulator("[client]\nmissing_permissions = ['recording:recording:view']\n" + CALLS)
+    client = ("--client-id", "the-daemon", "--client-secret", "a-secret-of-its-own")
+    granted = ["routing:queue:view", "conversation:communication:view", "analytics:conversationDetail:view"]
+    some = f"[[clients]]\nid = 'x'\nsecret = 'x'\npermissions = {granted}\n"
+    platform = simulator(CALLS + some, *client)
     here = daemon(platform)
     check = here.call("check")
     assert check.returncode == 77
     assert "recording:recording:view" in check.stdout + check.stderr
     here.start()
     wait(lambda: here.call("dead-letters", "list", "--json").stdout.count("FORBIDDEN") >= 6, what="six dead letters")
-    platform.page("permissions/grant-all", method="POST")
+    platform.process.terminate()
+    platform.process.wait()
+
+    # the same world again, now with the permission
+    again = simulator(CALLS, "--port", platform.said["apiUrl"].rpartition(":")[2], *client)
+    assert again.said["apiUrl"] == platform.said["apiUrl"]
+    wait(lambda: again.page("state")["finished"], what="the scenario's end")
     assert here.call("dead-letters", "replay", "--all").returncode == 0
-    wait(lambda: len(here.archived()) == len(platform.truth("recording")), what="every recording archived")
+    wanted = {line["recordingId"] for line in again.truth("recording")}
+    wait(lambda: set(here.archived()) == wanted, what="every recording archived")
     assert here.stop() == 0
     assert "Traceback" not in here.log
 

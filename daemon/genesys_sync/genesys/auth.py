@@ -22,6 +22,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import CredentialsRefused, GenesysSyncError, ReasonCode, TransientError
 from genesys_sync.genesys.answers import clean_text
 from genesys_sync.logs import get_logger
+from genesys_sync.scrubbing import register_secret
 from genesys_sync.settings import Credentials
 
 LIFE_MAX = 172_800.0
@@ -114,6 +115,7 @@ class Tokens:
                 return token.secret
             raise
         self._failure, self._failures = None, 0
+        register_secret(self._token.secret, replaces=token.secret if token is not None else "")
         return self._token.secret
 
     def _remember(self, error: CredentialsRefused | TransientError) -> None:

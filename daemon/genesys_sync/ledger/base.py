@@ -191,9 +191,9 @@ class Ledger(ABC):
     async def return_expired(
         self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]], abandoned: bool = False
     ) -> list[DeliveryRecord]:
-        """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again; after `max_crashes` such ends it is dead with
-        HANDLER_CRASHED, and what `announce` (pure; called in the writer) makes of it is recorded in the same commit.
-        Returns the deliveries found, as they stand now."""
+        """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again; after `max_crashes`
+        such ends it is dead with HANDLER_CRASHED, and what `announce` (pure; called in the writer) makes of it is recorded in the
+        same commit. Returns the deliveries found, as they stand now."""
 
     @abstractmethod
     async def next_due(self, handlers: Sequence[str]) -> int | None:
