@@ -1,6 +1,7 @@
 """All measurements, one after the other: `make bench`. A module named alone takes its own arguments: `python -m benchmarks.ledger`."""
 
-from benchmarks import ledger
+from benchmarks import feed, ledger
 
 if __name__ == "__main__":
     ledger.main()
+    feed.main()
