@@ -79,7 +79,9 @@ class Archive(Handler[ArchiveConfig]):
         """Afterwards media and sidecar are durable. Run again, it stores the same bytes under the same keys, or finds them there."""
         conversation, recording = _identity(event)
         if event.topic == Topic.RECORDING_LOST:
-            raise _lost(event)
+            lost = _lost(event)
+            self._services.audit.record("recording.lose", recording, outcome="failure", reason=lost.code.value)
+            raise lost
         revision = _revision(event)
         if revision > 1 and delivery.snoozes == 0:
             return Snooze("fetched again after a pause, because the last copy was refused", self.config.refetch_delay)
@@ -88,13 +90,14 @@ class Archive(Handler[ArchiveConfig]):
         if sidecar is None:
             sidecar = await self._fetch(event, delivery, conversation, recording, revision)
             await self._services.storage.write(key, orjson.dumps(sidecar, option=orjson.OPT_INDENT_2))
+        sidecar_hash = await self._services.storage.sha256(key)
         parts = sidecar["parts"]
         size = sum(part["bytes"] for part in parts)
-        self._services.audit.record(
-            "recording.archive", recording, revision=revision, bytes=size, sha256=[part["sha256"] for part in parts], sidecar=key
-        )
+        hashes = [part["sha256"] for part in parts]
+        facts = {"revision": revision, "bytes": size, "sha256": hashes, "sidecar": key, "sidecarSha256": sidecar_hash}
+        self._services.audit.record("recording.archive", recording, **facts)
         self._services.log.info("archived", recording_id=recording, bytes=size, parts=len(parts), revision=revision)
-        body = _body(sidecar, key)
+        body = _body(sidecar, key, sidecar_hash)
         return Done((event.derive(Topic.MEDIA_ARCHIVED, occurred_at=self._services.now(), revision=revision, body=body),))
 
     async def _already(self, key: str, revision: int) -> dict[str, Any] | None:
@@ -209,7 +212,7 @@ def _lost(event: Event) -> PermanentError:
     return PermanentError("the platform no longer has this recording; it was never archived", code=code)
 
 
-def _body(sidecar: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _body(sidecar: Mapping[str, Any], key: str, sidecar_hash: str) -> dict[str, Any]:
     """What `media.archived` says: identities and measures, none of the personal data in the sidecar."""
     told = ("key", "sha256", "bytes", "contentType", "lengthStated")
     return {
@@ -218,5 +221,6 @@ def _body(sidecar: Mapping[str, Any], key: str) -> dict[str, Any]:
         "media": sidecar["media"],
         "parts": [{name: part[name] for name in told} for part in sidecar["parts"]],
         "sidecar": key,
+        "sidecarSha256": sidecar_hash,
         "expected": sidecar["expected"],
     }

@@ -76,8 +76,11 @@ async def test_media_and_sidecar_are_stored_and_announced(handler_harness: Make)
         assert harness.storage.keys() == [SIDECAR, MEDIA]
         assert harness.storage.path(MEDIA).read_bytes() == SOUND
         sidecar = sidecar_of(harness)
+        hash_of_sidecar = hashlib.sha256(harness.storage.path(SIDECAR).read_bytes()).hexdigest()
     assert isinstance(outcome, Done)
     (event,) = outcome.emit
+    (entry,) = harness.audited
+    assert (entry.action, entry.target, entry.facts["sidecarSha256"]) == ("recording.archive", RECORDING_ID, hash_of_sidecar)
     part = {
         "key": MEDIA,
         "sha256": hashlib.sha256(SOUND).hexdigest(),
@@ -92,6 +95,7 @@ async def test_media_and_sidecar_are_stored_and_announced(handler_harness: Make)
         "media": "audio",
         "parts": [part],
         "sidecar": SIDECAR,
+        "sidecarSha256": hash_of_sidecar,
         "expected": {"durations": [240.0], "source": "analytics"},
     }
     assert sidecar["conversation"] == DETAILS
@@ -220,6 +224,9 @@ async def test_a_lost_recording_becomes_a_dead_letter_with_its_reason(handler_ha
         with pytest.raises(PermanentError) as raised:
             await harness.handle(make_event("recording.lost", state="DELETED_UPSTREAM"))
     assert raised.value.code is ReasonCode.DELETED_UPSTREAM
+    (entry,) = harness.audited
+    assert (entry.action, entry.target, entry.outcome) == ("recording.lose", RECORDING_ID, "failure")
+    assert entry.facts == {"reason": "DELETED_UPSTREAM"}
 
 
 @pytest.mark.parametrize(

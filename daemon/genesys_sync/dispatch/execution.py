@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
 from genesys_sync.dispatch.registry import LoadedHandler
-from genesys_sync.dispatch.verdicts import cause_of, dead_lettered, is_foreseen, judge, misuse, sentence
+from genesys_sync.dispatch.verdicts import burial_entry, cause_of, dead_lettered, is_foreseen, judge, misuse, sentence
 from genesys_sync.errors import ConfigurationError, HandlerNotStarted, ReasonCode, TransientError
 from genesys_sync.events import Event
 from genesys_sync.ledger.base import Claim, DeliveryState, Verdict
@@ -172,14 +172,8 @@ class Execution:
         )
 
     def _burial_entry(self, claim: Claim, verdict: Verdict) -> AuditEntry:
-        return AuditEntry(
-            at=self._clock.now(),
-            actor="dispatch",
-            action="delivery.dead_letter",
-            target=claim.delivery_id,
-            outcome="failure",
-            facts={"handler": claim.handler, "reason": str(verdict.reason), "attempts": claim.attempts + verdict.counted},
-        )
+        attempts = claim.attempts + verdict.counted
+        return burial_entry(claim.delivery_id, claim.handler, verdict.reason, attempts, at=self._clock.now())
 
     def _tell(self, ending: Outcome | Exception, claim: Claim, verdict: Verdict, now_ms: int) -> None:
         """The one log line of this run; a defect comes with its traceback, and so reaches the error reports too."""

@@ -9,7 +9,7 @@ from typing import Final
 from genesys_sync.clock import Clock
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.dispatch.runs import Runs
-from genesys_sync.dispatch.verdicts import dead_lettered
+from genesys_sync.dispatch.verdicts import burial_entry, dead_lettered
 from genesys_sync.errors import LedgerFull, ReasonCode
 from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Ledger
 from genesys_sync.logs import get_logger
@@ -116,7 +116,11 @@ class Upkeep:
             )
 
         returned = await self._ledger.return_expired(
-            now_ms=self._clock.epoch_ms(), max_crashes=self._settings.max_crashes, announce=announce, abandoned=abandoned
+            now_ms=self._clock.epoch_ms(),
+            max_crashes=self._settings.max_crashes,
+            announce=announce,
+            audit=lambda record: [burial_entry(record.delivery_id, record.handler, record.reason, record.attempts, at=at)],
+            abandoned=abandoned,
         )
         for record in returned:
             facts = {"handler": record.handler, "delivery": record.delivery_id, "attempts": record.attempts}

@@ -26,6 +26,7 @@ from typing import Final
 import orjson
 
 from genesys_sync import backoff
+from genesys_sync.audit import AuditEntry
 from genesys_sync.errors import PermanentError, ReasonCode, StorageError, StorageFull, TransientError
 from genesys_sync.events import Event, Topic
 from genesys_sync.ledger.base import Claim, DeliveryState, Verdict
@@ -134,6 +135,12 @@ def dead_lettered(event: Event, *, handler: str, delivery_id: str, reason: Reaso
         return []
     body = {"handler": handler, "deliveryId": delivery_id, "topic": event.topic, "reason": str(reason), "attempts": attempts}
     return [event.derive(Topic.DELIVERY_DEAD_LETTERED, occurred_at=at, state=delivery_id, body=body)]
+
+
+def burial_entry(delivery_id: str, handler: str, reason: ReasonCode | None, attempts: int, *, at: datetime) -> AuditEntry:
+    """What the audit trail says of a dead letter."""
+    facts = {"handler": handler, "reason": str(reason), "attempts": attempts}
+    return AuditEntry(at=at, actor="dispatch", action="delivery.dead_letter", target=delivery_id, outcome="failure", facts=facts)
 
 
 def _limit_ms(claim: Claim, policy: Policy) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
+from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
 from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerFull, PermanentError
@@ -91,7 +92,9 @@ class Backfill:
 
     async def missed(self, from_ms: int, to_ms: int, cause: str) -> None:
         """Record an interval without a live subscription; it is durable afterwards, and will be worked off."""
-        await self._patiently(lambda: self._ledger.open_gap(from_ms=from_ms, to_ms=max(from_ms, to_ms), cause=cause))
+        to_ms = max(from_ms, to_ms)
+        entry = self._entry("gap.open", from_ms, to_ms, cause)
+        await self._patiently(lambda: self._ledger.open_gap(from_ms=from_ms, to_ms=to_ms, cause=cause, audit=[entry]))
         self._wake.set()
 
     async def run(self) -> None:
@@ -114,8 +117,14 @@ class Backfill:
             for start, end in windows(ripe, overlap_ms=self._overlap_ms):
                 await self._persist(partial(self._page, start, end))
             for gap in ripe:
-                await self._patiently(partial(self._ledger.close_gap, gap.id, at_ms=self._clock.epoch_ms()))
+                entry = self._entry("gap.close", gap.from_ms, gap.to_ms, gap.cause)
+                await self._patiently(partial(self._ledger.close_gap, gap.id, at_ms=self._clock.epoch_ms(), audit=[entry]))
                 _log.info("gap_closed", cause=gap.cause, seconds=(gap.to_ms - gap.from_ms) / 1000)
+
+    def _entry(self, action: str, from_ms: int, to_ms: int, cause: str) -> AuditEntry:
+        """For the audit trail; a gap is named by its bounds, which mean the same outside of this ledger."""
+        facts = {"fromMs": from_ms, "toMs": to_ms, "cause": cause}
+        return AuditEntry(at=self._clock.now(), actor="feed", action=action, target=f"{from_ms}-{to_ms}", outcome="success", facts=facts)
 
     async def _reconcile(self) -> None:
         while True:

@@ -15,10 +15,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from genesys_sync.audit import AuditEntry
+from genesys_sync.audit import AuditEntry, Numbered, Seal
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.routing import RoutedEvent
@@ -155,12 +156,12 @@ class Ledger(ABC):
         """Everything of the stream up to here is in the ledger; None when it was never set."""
 
     @abstractmethod
-    async def open_gap(self, *, from_ms: int, to_ms: int, cause: str) -> int:
-        """Record a gap; returns its id."""
+    async def open_gap(self, *, from_ms: int, to_ms: int, cause: str, audit: Sequence[AuditEntry] = ()) -> int:
+        """Record a gap, with the audit entries in the same commit; returns its id."""
 
     @abstractmethod
-    async def close_gap(self, gap_id: int, *, at_ms: int) -> None:
-        """A finished back-fill covered it. Closing twice changes nothing."""
+    async def close_gap(self, gap_id: int, *, at_ms: int, audit: Sequence[AuditEntry] = ()) -> None:
+        """A finished back-fill covered it; the audit entries are in the same commit. Closing twice changes nothing."""
 
     @abstractmethod
     async def gaps(self, *, only_open: bool = True, limit: int = 1000) -> list[Gap]:
@@ -189,11 +190,17 @@ class Ledger(ABC):
 
     @abstractmethod
     async def return_expired(
-        self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]], abandoned: bool = False
+        self,
+        *,
+        now_ms: int,
+        max_crashes: int,
+        announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
+        audit: Callable[[DeliveryRecord], Sequence[AuditEntry]] = lambda _: (),
+        abandoned: bool = False,
     ) -> list[DeliveryRecord]:
         """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again; after `max_crashes`
-        such ends it is dead with HANDLER_CRASHED, and what `announce` (pure; called in the writer) makes of it is recorded in the
-        same commit. Returns the deliveries found, as they stand now."""
+        such ends it is dead with HANDLER_CRASHED, and what `announce` and `audit` (pure; called in the writer) make of it is recorded
+        in the same commit. Returns the deliveries found, as they stand now."""
 
     @abstractmethod
     async def next_due(self, handlers: Sequence[str]) -> int | None:
@@ -229,6 +236,43 @@ class Ledger(ABC):
     @abstractmethod
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
         """Unpark a handler; its deliveries are due now. False, and nothing is written, when it was not parked."""
+
+    # --- the audit trail
+
+    @abstractmethod
+    async def record_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Entries that tell of no change in the ledger, such as the daemon's start. All others go with the change."""
+
+    @abstractmethod
+    async def audit_entries(self, *, after: int, limit: int) -> list[Numbered]:
+        """Entries numbered above `after`, in order. The first is 1, and there is no hole; what is returned is durable."""
+
+    @abstractmethod
+    async def seal(self) -> Seal:
+        """How far the entries are known to lie in files."""
+
+    @abstractmethod
+    async def mark_sealed(self, seal: Seal) -> None:
+        """The entries up to `seal.size` lie in files, durably. A seal that is behind the known one changes nothing."""
+
+    @abstractmethod
+    async def checkpointed(self) -> int:
+        """For how many entries a checkpoint was recorded last; 0 before the first."""
+
+    @abstractmethod
+    async def record_checkpoint(self, size: int, event: RoutedEvent) -> bool:
+        """The event that carries a checkpoint, with its deliveries, in one commit with the note that it was made. False, and
+        nothing is written, when so many entries are not sealed yet, or a checkpoint covers them already."""
+
+    # --- the archive's record
+
+    @abstractmethod
+    async def event_days(self) -> list[date]:
+        """The days that have events (`Event.day`), in order."""
+
+    @abstractmethod
+    async def events_of_day(self, day: date, topics: Sequence[str], *, after: str = "", limit: int = 1000) -> list[Event]:
+        """The day's events of exactly these topics, ordered by id; `after` is the id to go on from."""
 
     # --- upkeep
 

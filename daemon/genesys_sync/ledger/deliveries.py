@@ -10,10 +10,11 @@ from typing import Any
 import apsw
 import orjson
 
+from genesys_sync.audit import AuditEntry
 from genesys_sync.errors import ReasonCode
 from genesys_sync.ledger.base import Claim, DeliveryRecord, DeliveryState, Verdict
 from genesys_sync.ledger.recording import record_audit, record_events
-from genesys_sync.ledger.rows import EventRows, Parameters, claim_of, delivery_key, event_rows, record_of
+from genesys_sync.ledger.rows import EventRows, Parameters, audit_rows, claim_of, delivery_key, event_rows, record_of
 from genesys_sync.ledger.statements import run
 from genesys_sync.ledger.writer import Effects
 from genesys_sync.routing import RoutedEvent
@@ -88,6 +89,7 @@ def return_expired(
     now_ms: int,
     max_crashes: int,
     announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
+    audit: Callable[[DeliveryRecord], Sequence[AuditEntry]],
     abandoned: bool,
 ) -> list[DeliveryRecord]:
     """The longest expired first, at most a thousand; whoever finds so many comes again."""
@@ -105,6 +107,7 @@ def return_expired(
         record = record_of(row)
         if dead:
             record_events(connection, effects, [event_rows(routed) for routed in announce(record)], now_ms=now_ms)
+            record_audit(connection, audit_rows(audit(record)))
         else:
             effects.ready = True
         returned.append(record)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import apsw
+import orjson
 
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Gap
-from genesys_sync.ledger.rows import event_of, parse_delivery_id, parse_event_id, record_of
+from genesys_sync.ledger.rows import day_number, day_of, event_of, parse_delivery_id, parse_event_id, record_of
 from genesys_sync.ledger.statements import run
 
 
@@ -58,6 +60,16 @@ def find(connection: apsw.Connection, *, text: str, limit: int) -> list[Delivery
 
 def events_about(connection: apsw.Connection, *, text: str, limit: int) -> list[Event]:
     return [event_of(row) for row in run(connection, "events_about", **_sought(text), limit=limit)]
+
+
+def event_days(connection: apsw.Connection) -> list[date]:
+    return [day_of(number) for (number,) in run(connection, "event_days")]
+
+
+def events_of_day(connection: apsw.Connection, *, day: date, topics: Sequence[str], after: str, limit: int) -> list[Event]:
+    wanted = orjson.dumps(topics).decode()
+    rows = run(connection, "events_of_day", day=day_number(day), topics=wanted, after=bytes.fromhex(after), limit=limit)
+    return [event_of(row) for row in rows]
 
 
 def dead_letters(connection: apsw.Connection, *, handler: str | None, reason: ReasonCode | None, limit: int) -> list[DeliveryRecord]:

@@ -37,15 +37,17 @@ def move_watermark(connection: apsw.Connection, stream: str, up_to_ms: int) -> N
     run(connection, "move_watermark", stream=stream, up_to_ms=up_to_ms)
 
 
-def open_gap(connection: apsw.Connection, *, from_ms: int, to_ms: int, cause: str) -> int:
+def open_gap(connection: apsw.Connection, *, from_ms: int, to_ms: int, cause: str, audit: Sequence[Parameters]) -> int:
     """The new gap's id."""
     [(identity,)] = run(connection, "insert_gap", from_ms=from_ms, to_ms=to_ms, cause=cause)
+    record_audit(connection, audit)
     return int(identity)
 
 
-def close_gap(connection: apsw.Connection, gap_id: int, *, at_ms: int) -> None:
+def close_gap(connection: apsw.Connection, gap_id: int, *, at_ms: int, audit: Sequence[Parameters]) -> None:
     """The first closing counts."""
-    run(connection, "close_gap", id=gap_id, at_ms=at_ms)
+    if run(connection, "close_gap", id=gap_id, at_ms=at_ms):
+        record_audit(connection, audit)
 
 
 def record_audit(connection: apsw.Connection, entries: Sequence[Parameters]) -> None:

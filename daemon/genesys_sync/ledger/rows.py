@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from genesys_sync.audit import AuditEntry
+from genesys_sync.audit import AuditEntry, Numbered
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event, Origin, delivery_id
 from genesys_sync.ledger.base import Claim, DeliveryRecord, DeliveryState
@@ -52,7 +52,7 @@ def event_rows(routed: RoutedEvent) -> EventRows:
         raise ValueError(f"the id of a {event.topic} event must be 32 hexadecimal digits; make events with Event.of")
     return EventRows(
         {
-            "day": (event.day - _FIRST_DAY).days,
+            "day": day_number(event.day),
             "id": identity,
             "topic": event.topic,
             "occurred_ms": to_ms(event.occurred_at),
@@ -82,6 +82,22 @@ def audit_rows(entries: Sequence[AuditEntry]) -> list[Parameters]:
     ]
 
 
+def numbered_of(row: Row) -> Numbered:
+    """From the columns of the query `audit_after`."""
+    seq, at_ms, actor, action, target, outcome, facts = row
+    entry = AuditEntry(at=from_ms(at_ms), actor=actor, action=action, target=target, outcome=outcome, facts=orjson.loads(facts))
+    return Numbered(seq, entry)
+
+
+def day_number(day: date) -> int:
+    """As the ledger counts days: since 1970."""
+    return (day - _FIRST_DAY).days
+
+
+def day_of(number: int) -> date:
+    return _FIRST_DAY + timedelta(days=number)
+
+
 def delivery_key(event_id: str, handler: str) -> bytes:
     """The 16 bytes of the delivery's id."""
     return bytes.fromhex(delivery_id(event_id, handler).removeprefix(_DELIVERY_PREFIX))
@@ -104,7 +120,7 @@ def event_of(row: Row) -> Event:
         id=identity.hex(),
         topic=topic,
         occurred_at=from_ms(occurred_ms),
-        day=_FIRST_DAY + timedelta(days=day),
+        day=day_of(day),
         organization_id=organization_id,
         conversation_id=conversation_id,
         recording_id=recording_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -10,11 +11,11 @@ import anyio
 import anyio.to_thread
 import apsw
 
-from genesys_sync.audit import AuditEntry
+from genesys_sync.audit import AuditEntry, Numbered, Seal
 from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerError, ReasonCode
 from genesys_sync.events import Event
-from genesys_sync.ledger import deliveries, lookup, recording
+from genesys_sync.ledger import deliveries, lookup, recording, trail
 from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Gap, Ledger, Verdict
 from genesys_sync.ledger.opening import Mode, Opened, open_file
 from genesys_sync.ledger.rows import audit_rows, event_rows, parse_delivery_id
@@ -77,11 +78,15 @@ class SqliteLedger(Ledger):
     async def watermark(self, stream: str) -> int | None:
         return await self._read(partial(lookup.watermark, stream=stream))
 
-    async def open_gap(self, *, from_ms: int, to_ms: int, cause: str) -> int:
-        return await self._write(lambda connection, _: recording.open_gap(connection, from_ms=from_ms, to_ms=to_ms, cause=cause))
+    async def open_gap(self, *, from_ms: int, to_ms: int, cause: str, audit: Sequence[AuditEntry] = ()) -> int:
+        rows = audit_rows(audit)
+        return await self._write(
+            lambda connection, _: recording.open_gap(connection, from_ms=from_ms, to_ms=to_ms, cause=cause, audit=rows)
+        )
 
-    async def close_gap(self, gap_id: int, *, at_ms: int) -> None:
-        await self._write(lambda connection, _: recording.close_gap(connection, gap_id, at_ms=at_ms))
+    async def close_gap(self, gap_id: int, *, at_ms: int, audit: Sequence[AuditEntry] = ()) -> None:
+        rows = audit_rows(audit)
+        await self._write(lambda connection, _: recording.close_gap(connection, gap_id, at_ms=at_ms, audit=rows))
 
     async def gaps(self, *, only_open: bool = True, limit: int = 1000) -> list[Gap]:
         return await self._read(partial(lookup.gaps, only_open=only_open, limit=limit))
@@ -114,11 +119,17 @@ class SqliteLedger(Ledger):
         await self._write(lambda connection, effects: deliveries.release(connection, effects, held, now_ms=now_ms))
 
     async def return_expired(
-        self, *, now_ms: int, max_crashes: int, announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]], abandoned: bool = False
+        self,
+        *,
+        now_ms: int,
+        max_crashes: int,
+        announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
+        audit: Callable[[DeliveryRecord], Sequence[AuditEntry]] = lambda _: (),
+        abandoned: bool = False,
     ) -> list[DeliveryRecord]:
         return await self._write(
             lambda connection, effects: deliveries.return_expired(
-                connection, effects, now_ms=now_ms, max_crashes=max_crashes, announce=announce, abandoned=abandoned
+                connection, effects, now_ms=now_ms, max_crashes=max_crashes, announce=announce, audit=audit, abandoned=abandoned
             )
         )
 
@@ -151,6 +162,35 @@ class SqliteLedger(Ledger):
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
         entries = audit_rows(audit)
         return await self._write(lambda connection, effects: deliveries.resume(connection, effects, handler, now_ms=now_ms, audit=entries))
+
+    # --- the audit trail and the archive's record
+
+    async def record_audit(self, entries: Sequence[AuditEntry]) -> None:
+        rows = audit_rows(entries)
+        await self._write(lambda connection, _: recording.record_audit(connection, rows))
+
+    async def audit_entries(self, *, after: int, limit: int) -> list[Numbered]:
+        return await self._read(partial(trail.entries, after=after, limit=limit))
+
+    async def seal(self) -> Seal:
+        return (await self._read(trail.seal))[0]
+
+    async def mark_sealed(self, seal: Seal) -> None:
+        await self._write(lambda connection, _: trail.mark_sealed(connection, seal))
+
+    async def checkpointed(self) -> int:
+        return (await self._read(trail.seal))[1]
+
+    async def record_checkpoint(self, size: int, event: RoutedEvent) -> bool:
+        rows = event_rows(event)
+        now_ms = self._clock.epoch_ms()
+        return await self._write(lambda connection, effects: trail.record_checkpoint(connection, effects, size, rows, now_ms=now_ms))
+
+    async def event_days(self) -> list[date]:
+        return await self._read(lookup.event_days)
+
+    async def events_of_day(self, day: date, topics: Sequence[str], *, after: str = "", limit: int = 1000) -> list[Event]:
+        return await self._read(partial(lookup.events_of_day, day=day, topics=tuple(topics), after=after, limit=limit))
 
     # --- upkeep
 

@@ -39,6 +39,7 @@ _BODIES: dict[str, dict[str, Any]] = {
             }
         ],
         "sidecar": f"recordings/2026/08/01/{CONVERSATION_ID}/{RECORDING_ID}.json",
+        "sidecarSha256": "0" * 64,
         "expected": {"durations": [1.0], "source": "analytics"},
     },
     "media.verified": {

@@ -33,7 +33,7 @@ SELECT up_to_ms FROM watermark WHERE stream = :stream;
 INSERT INTO gap (from_ms, to_ms, cause) VALUES (:from_ms, :to_ms, :cause) RETURNING id;
 
 -- name: close_gap
-UPDATE gap SET closed_ms = :at_ms WHERE id = :id AND closed_ms IS NULL;
+UPDATE gap SET closed_ms = :at_ms WHERE id = :id AND closed_ms IS NULL RETURNING 1;
 
 -- name: open_gaps
 SELECT id, from_ms, to_ms, cause, closed_ms FROM gap WHERE closed_ms IS NULL ORDER BY from_ms, id LIMIT :limit;
@@ -43,6 +43,35 @@ SELECT id, from_ms, to_ms, cause, closed_ms FROM gap ORDER BY from_ms, id LIMIT 
 
 -- name: insert_audit
 INSERT INTO audit (at_ms, actor, action, target, outcome, facts) VALUES (:at_ms, :actor, :action, :target, :outcome, :facts);
+
+-- ---------------------------------------------------------------- the audit trail and the archive, as `verify` and the sealer read them
+
+-- name: audit_after
+SELECT seq, at_ms, actor, action, target, outcome, facts FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: audit_seal
+SELECT size, root, day, position, checkpointed FROM audit_seal;
+
+-- name: mark_sealed
+UPDATE audit_seal SET size = :size, root = :root, day = :day, position = :position WHERE size <= :size;
+
+-- name: mark_checkpointed
+UPDATE audit_seal SET checkpointed = :size WHERE checkpointed < :size AND size >= :size RETURNING 1;
+
+-- name: event_days
+WITH RECURSIVE days (day) AS (
+    SELECT min(day) FROM event
+    UNION ALL
+    SELECT (SELECT min(day) FROM event WHERE day > days.day) FROM days WHERE days.day IS NOT NULL
+)
+SELECT day FROM days WHERE day IS NOT NULL;
+
+-- name: events_of_day
+SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body
+FROM event AS e
+WHERE e.day = :day AND e.id > :after AND e.topic IN (SELECT value FROM json_each(:topics))
+ORDER BY e.id
+LIMIT :limit;
 
 -- ---------------------------------------------------------------- deliveries
 
