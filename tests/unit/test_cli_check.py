@@ -250,7 +250,36 @@ def test_absence_is_no_proof_where_the_thing_should_be_there() -> None:
     ],
 )
 def test_whether_the_feeds_topic_is_offered(answer: object, level: Level) -> None:
-    assert judge_topic(answer).level is level
+    assert judge_topic(answer, None).level is level
+
+
+COMMUNICATION = "conversation:communication:view"
+
+
+def topic_that_needs(*permissions: str, kind: str = "requiresPermissions", enforced: bool = True) -> object:
+    return {"entities": [{"id": TOPIC, "permissionDetails": [{"type": kind, "permissions": [*permissions], "enforced": enforced}]}]}
+
+
+@pytest.mark.parametrize(
+    ("topics", "granted", "level"),
+    [
+        (topic_that_needs(COMMUNICATION), {("conversation", "communication", "view")}, Level.OK),
+        (topic_that_needs(COMMUNICATION), {("conversation", "*", "*")}, Level.OK),
+        (topic_that_needs(COMMUNICATION), {("routing", "queue", "view")}, Level.FAIL),
+        (topic_that_needs(COMMUNICATION, kind="requiresDivisionPermissions"), {("routing", "queue", "view")}, Level.FAIL),
+        (topic_that_needs(COMMUNICATION), None, Level.WARN),
+        (topic_that_needs(COMMUNICATION, enforced=False), {("routing", "queue", "view")}, Level.OK),
+        (topic_that_needs(COMMUNICATION, "a:b:c", kind="requiresAnyDivisionPermissions"), {("a", "b", "c")}, Level.OK),
+        (topic_that_needs(COMMUNICATION, "a:b:c", kind="requiresAnyDivisionPermissions"), {("a", "b", "d")}, Level.FAIL),
+        ({"entities": [{"id": TOPIC, "permissionDetails": [None, {}, {"permissions": 3}, {"permissions": ["odd", 7]}]}]}, None, Level.OK),
+    ],
+)
+def test_whether_the_client_may_subscribe_to_the_feeds_topic(
+    topics: object, granted: set[tuple[str, str, str]] | None, level: Level
+) -> None:
+    finding = judge_topic(topics, granted)
+    assert finding.level is level
+    assert (COMMUNICATION in finding.sentence) is (level is not Level.OK), "it is named"
 
 
 def test_grants_with_wildcards() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +28,9 @@ from genesys_sync.storage.local import LocalStorage
 PROBE_SECONDS: Final = 30.0
 TOPIC: Final = "v2.routing.queues.{id}.conversations"
 SENSITIVE: Final = "recording:recording:viewSensitiveData"
+
+Grants = Set[tuple[str, str, str]]
+"""Permissions as (domain, entity, action)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,9 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
         yield ok("platform", f"{settings.genesys.api} knows the client; organisation {platform.organization_id}")
         for probe in probes(clock):
             yield await _try(platform, probe)
-        yield await _topic(platform)
-        yield await _sensitive(platform)
+        granted = await _granted(platform)
+        yield await _topic(platform, granted)
+        yield _sensitive(granted)
 
 
 async def _identify(platform: genesys_platform.Platform) -> Finding | None:
@@ -120,36 +124,70 @@ def judge(probe: Probe, error: PermanentError) -> Finding:
     return fail("permission", f"{probe.permission}: not proved: {error.reason}", EX_UNAVAILABLE)
 
 
-async def _topic(platform: Genesys) -> Finding:
+async def _topic(platform: Genesys, granted: Grants | None) -> Finding:
     try:
         with anyio.fail_after(PROBE_SECONDS):
             answer = await platform.request(
-                "GET", "/api/v2/notifications/availabletopics", params={"expand": "transports,permissionDetails,requiresPermissions"}
+                "GET", "/api/v2/notifications/availabletopics", params={"expand": "transports,permissionDetails"}
             )
     except (TransientError, PermanentError) as error:
         return fail("topic", f"the list of topics could not be read: {error.reason}", EX_UNAVAILABLE)
     except TimeoutError:
         return fail("topic", f"the list of topics did not come within {PROBE_SECONDS:.0f} s", EX_UNAVAILABLE)
-    return judge_topic(answer)
+    return judge_topic(answer, granted)
 
 
-def judge_topic(answer: object) -> Finding:
-    """Whether the topic on which the feed depends is offered over the socket. Pure."""
+def judge_topic(answer: object, granted: Grants | None) -> Finding:
+    """Whether the topic on which the feed depends is offered over the socket, and to this client. Pure."""
     for topic in _objects(answer, "entities"):
         if topic.get("id") == TOPIC:
             transports = topic.get("transports")
             if isinstance(transports, list) and transports and not {"All", "Websocket"} & set(map(str, transports)):
                 return fail("topic", f"{TOPIC} is not offered over the socket", EX_UNAVAILABLE)
-            return ok("topic", TOPIC)
+            return _judge_requirements(requirements(topic), granted)
     return fail("topic", f"{TOPIC} is not offered: does the client's role hold conversation:communication:view?", EX_NOPERM)
 
 
-async def _sensitive(platform: Genesys) -> Finding:
+def _judge_requirements(needed: Sequence[Sequence[str]], granted: Grants | None) -> Finding:
+    if granted is None:
+        wanted = "".join(f"; {' or '.join(choice)}: not proved, because the client's grants could not be read" for choice in needed)
+        return warn("topic", f"{TOPIC} is offered{wanted}") if needed else ok("topic", TOPIC)
+    missing = [" or ".join(choice) for choice in needed if not any(holds(permission, granted) for permission in choice)]
+    if missing:
+        sentence = f"{', '.join(missing)} is missing, needed to hear of calls: give the client's role this permission ({TOPIC})"
+        return fail("topic", sentence, EX_NOPERM)
+    return ok("topic", TOPIC)
+
+
+def requirements(topic: Mapping[str, Any]) -> list[list[str]]:
+    """The permissions that the platform enforces on a topic: of each inner list, one. Pure."""
+    needed = []
+    for detail in _objects(topic, "permissionDetails"):
+        listed = detail.get("permissions")
+        named = [str(permission) for permission in listed if _is_permission(permission)] if isinstance(listed, list) else []
+        if not named or detail.get("enforced") is False:
+            continue
+        if detail.get("type") in ("requiresPermissions", "requiresDivisionPermissions"):
+            needed += [[permission] for permission in named]
+        elif detail.get("type") == "requiresAnyDivisionPermissions":
+            needed.append(named)
+    return needed
+
+
+def _is_permission(value: object) -> bool:
+    return isinstance(value, str) and value.count(":") == 2
+
+
+async def _granted(platform: Genesys) -> Grants | None:
+    """What the client's role grants; None when that cannot be learnt."""
     try:
         with anyio.fail_after(PROBE_SECONDS):
-            granted = permissions_of(await platform.request("GET", "/api/v2/authorization/subjects/me"))
+            return permissions_of(await platform.request("GET", "/api/v2/authorization/subjects/me"))
     except (TransientError, PermanentError, TimeoutError):
-        granted = None
+        return None
+
+
+def _sensitive(granted: Grants | None) -> Finding:
     if granted is None:
         return warn("permission", f"{SENSITIVE}: not proved, because the client's grants could not be read")
     if not holds(SENSITIVE, granted):
@@ -157,7 +195,7 @@ async def _sensitive(platform: Genesys) -> Finding:
     return ok("permission", f"{SENSITIVE} (recordings with redacted parts)")
 
 
-def permissions_of(answer: object) -> set[tuple[str, str, str]] | None:
+def permissions_of(answer: object) -> Grants | None:
     """What `authorization/subjects/me` grants, as (domain, entity, action); None when it told no policy at all. Pure."""
     granted = set()
     for grant in _objects(answer, "grants"):
@@ -168,7 +206,7 @@ def permissions_of(answer: object) -> set[tuple[str, str, str]] | None:
     return granted or None
 
 
-def holds(permission: str, granted: set[tuple[str, str, str]]) -> bool:
+def holds(permission: str, granted: Grants) -> bool:
     """Whether the grants cover the permission, `*` standing for anything. Pure."""
     wanted = permission.split(":")
     return any(all(part in ("*", want) for part, want in zip(policy, wanted, strict=True)) for policy in granted)
