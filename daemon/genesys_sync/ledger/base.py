@@ -86,13 +86,42 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An interval without a healthy subscription, until a finished back-fill closes it."""
+    """An interval without a healthy subscription, or one that an operator asked for, until a finished back-fill closes it.
+
+    up_to_ms         back-fill has covered it up to here; None before its first piece
+    found, recorded  conversations that back-fill saw in it, and those of them that were new to the ledger
+    """
 
     id: int
     from_ms: int
     to_ms: int
     cause: str
     closed_ms: int | None
+    up_to_ms: int | None = None
+    found: int = 0
+    recorded: int = 0
+
+    @property
+    def rest_from_ms(self) -> int:
+        """Where what is still to be covered begins."""
+        return self.from_ms if self.up_to_ms is None else max(self.from_ms, self.up_to_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one delivery of an event stands; `reason` is that of a dead one, or of the last failure."""
+
+    handler: str
+    state: DeliveryState
+    reason: ReasonCode | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event with the standing of each of its deliveries."""
+
+    event: Event
+    deliveries: tuple[Standing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +193,15 @@ class Ledger(ABC):
         """A finished back-fill covered it; the audit entries are in the same commit. Closing twice changes nothing."""
 
     @abstractmethod
+    async def advance_gap(self, gap_id: int, *, up_to_ms: int, found: int = 0, recorded: int = 0) -> None:
+        """Back-fill has covered the gap up to here, never backward and never past its end; the numbers are added to the gap's own.
+        A closed or unknown gap is left as it is."""
+
+    @abstractmethod
+    async def gap(self, gap_id: int) -> Gap | None:
+        """One gap, open or closed; None when there is none of this id."""
+
+    @abstractmethod
     async def gaps(self, *, only_open: bool = True, limit: int = 1000) -> list[Gap]:
         """Oldest first."""
 
@@ -222,6 +260,18 @@ class Ledger(ABC):
     @abstractmethod
     async def events_about(self, text: str, *, limit: int = 200) -> list[Event]:
         """The events of one conversation, recording or event id, in order of recording, delivered or not."""
+
+    @abstractmethod
+    async def conversations_ended(
+        self, *, from_ms: int, to_ms: int, after: tuple[int, str] | None = None, limit: int = 500
+    ) -> list[tuple[int, str]]:
+        """The conversations whose `conversation.ended` occurred from `from_ms` on and before `to_ms`, as (end in ms, conversation id),
+        in that order; `after` is the last one of the page before."""
+
+    @abstractmethod
+    async def facts_of(self, conversation_ids: Sequence[str]) -> dict[str, list[Fact]]:
+        """Everything recorded of these conversations, in order of recording, with the standing of each delivery, finished or not;
+        one snapshot. Conversations that are unknown here are missing from the answer. Ask for some hundreds at one time."""
 
     @abstractmethod
     async def dead_letters(self, *, handler: str | None = None, reason: ReasonCode | None = None, limit: int = 100) -> list[DeliveryRecord]:

@@ -12,8 +12,8 @@ import orjson
 
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event
-from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Gap
-from genesys_sync.ledger.rows import day_number, day_of, event_of, parse_delivery_id, parse_event_id, record_of
+from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Fact, Gap, Standing
+from genesys_sync.ledger.rows import EVENT_COLUMNS, day_number, day_of, event_of, parse_delivery_id, parse_event_id, record_of
 from genesys_sync.ledger.statements import run
 
 
@@ -24,6 +24,11 @@ def watermark(connection: apsw.Connection, *, stream: str) -> int | None:
 
 def gaps(connection: apsw.Connection, *, only_open: bool, limit: int) -> list[Gap]:
     return [Gap(*row) for row in run(connection, "open_gaps" if only_open else "all_gaps", limit=limit)]
+
+
+def gap(connection: apsw.Connection, *, gap_id: int) -> Gap | None:
+    rows = run(connection, "gap", id=gap_id)
+    return Gap(*rows[0]) if rows else None
 
 
 def next_due(connection: apsw.Connection, *, handlers: Sequence[str]) -> int | None:
@@ -70,6 +75,26 @@ def events_of_day(connection: apsw.Connection, *, day: date, topics: Sequence[st
     wanted = orjson.dumps(topics).decode()
     rows = run(connection, "events_of_day", day=day_number(day), topics=wanted, after=bytes.fromhex(after), limit=limit)
     return [event_of(row) for row in rows]
+
+
+def conversations_ended(
+    connection: apsw.Connection, *, from_ms: int, to_ms: int, after: tuple[int, str] | None, limit: int
+) -> list[tuple[int, str]]:
+    after_ms, after_id = (from_ms, "") if after is None else after
+    rows = run(connection, "conversations_ended", from_ms=from_ms, to_ms=to_ms, after_ms=after_ms, after_id=after_id, limit=limit)
+    return [(int(ended_ms), str(conversation_id)) for ended_ms, conversation_id in rows]
+
+
+def facts_of(connection: apsw.Connection, *, conversation_ids: Sequence[str]) -> dict[str, list[Fact]]:
+    ids = orjson.dumps(sorted(set(conversation_ids))).decode()
+    standings: dict[int, list[Standing]] = defaultdict(list)
+    for event_seq, handler, state, reason in run(connection, "standings_of_conversations", ids=ids):
+        standings[event_seq].append(Standing(handler, DeliveryState(state), None if reason is None else ReasonCode(reason)))
+    found: dict[str, list[Fact]] = {}
+    for row in run(connection, "events_of_conversations", ids=ids):
+        event = event_of(row)
+        found.setdefault(event.conversation_id or "", []).append(Fact(event, tuple(standings[row[EVENT_COLUMNS]])))
+    return found
 
 
 def dead_letters(connection: apsw.Connection, *, handler: str | None, reason: ReasonCode | None, limit: int) -> list[DeliveryRecord]:

@@ -50,6 +50,11 @@ def close_gap(connection: apsw.Connection, gap_id: int, *, at_ms: int, audit: Se
         record_audit(connection, audit)
 
 
+def advance_gap(connection: apsw.Connection, gap_id: int, *, up_to_ms: int, found: int, recorded: int) -> None:
+    """Forward, never backward, and never past its end."""
+    run(connection, "advance_gap", id=gap_id, up_to_ms=up_to_ms, found=found, recorded=recorded)
+
+
 def record_audit(connection: apsw.Connection, entries: Sequence[Parameters]) -> None:
     for entry in entries:
         run(connection, "insert_audit", **entry)

@@ -16,7 +16,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerError, ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.ledger import deliveries, lookup, recording, trail
-from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Gap, Ledger, Verdict
+from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Fact, Gap, Ledger, Verdict
 from genesys_sync.ledger.opening import Mode, Opened, open_file
 from genesys_sync.ledger.rows import audit_rows, event_rows, parse_delivery_id
 from genesys_sync.ledger.translation import translated
@@ -88,6 +88,14 @@ class SqliteLedger(Ledger):
         rows = audit_rows(audit)
         await self._write(lambda connection, _: recording.close_gap(connection, gap_id, at_ms=at_ms, audit=rows))
 
+    async def advance_gap(self, gap_id: int, *, up_to_ms: int, found: int = 0, recorded: int = 0) -> None:
+        await self._write(
+            lambda connection, _: recording.advance_gap(connection, gap_id, up_to_ms=up_to_ms, found=found, recorded=recorded)
+        )
+
+    async def gap(self, gap_id: int) -> Gap | None:
+        return await self._read(partial(lookup.gap, gap_id=gap_id))
+
     async def gaps(self, *, only_open: bool = True, limit: int = 1000) -> list[Gap]:
         return await self._read(partial(lookup.gaps, only_open=only_open, limit=limit))
 
@@ -150,6 +158,14 @@ class SqliteLedger(Ledger):
 
     async def events_about(self, text: str, *, limit: int = 200) -> list[Event]:
         return await self._read(partial(lookup.events_about, text=text, limit=limit))
+
+    async def conversations_ended(
+        self, *, from_ms: int, to_ms: int, after: tuple[int, str] | None = None, limit: int = 500
+    ) -> list[tuple[int, str]]:
+        return await self._read(partial(lookup.conversations_ended, from_ms=from_ms, to_ms=to_ms, after=after, limit=limit))
+
+    async def facts_of(self, conversation_ids: Sequence[str]) -> dict[str, list[Fact]]:
+        return await self._read(partial(lookup.facts_of, conversation_ids=tuple(conversation_ids)))
 
     async def dead_letters(self, *, handler: str | None = None, reason: ReasonCode | None = None, limit: int = 100) -> list[DeliveryRecord]:
         return await self._read(partial(lookup.dead_letters, handler=handler, reason=reason, limit=limit))

@@ -35,11 +35,18 @@ INSERT INTO gap (from_ms, to_ms, cause) VALUES (:from_ms, :to_ms, :cause) RETURN
 -- name: close_gap
 UPDATE gap SET closed_ms = :at_ms WHERE id = :id AND closed_ms IS NULL RETURNING 1;
 
+-- name: advance_gap
+UPDATE gap SET up_to_ms = min(to_ms, max(coalesce(up_to_ms, from_ms), :up_to_ms)), found = found + :found, recorded = recorded + :recorded
+WHERE id = :id AND closed_ms IS NULL;
+
+-- name: gap
+SELECT id, from_ms, to_ms, cause, closed_ms, up_to_ms, found, recorded FROM gap WHERE id = :id;
+
 -- name: open_gaps
-SELECT id, from_ms, to_ms, cause, closed_ms FROM gap WHERE closed_ms IS NULL ORDER BY from_ms, id LIMIT :limit;
+SELECT id, from_ms, to_ms, cause, closed_ms, up_to_ms, found, recorded FROM gap WHERE closed_ms IS NULL ORDER BY from_ms, id LIMIT :limit;
 
 -- name: all_gaps
-SELECT id, from_ms, to_ms, cause, closed_ms FROM gap ORDER BY from_ms, id LIMIT :limit;
+SELECT id, from_ms, to_ms, cause, closed_ms, up_to_ms, found, recorded FROM gap ORDER BY from_ms, id LIMIT :limit;
 
 -- name: insert_audit
 INSERT INTO audit (at_ms, actor, action, target, outcome, facts) VALUES (:at_ms, :actor, :action, :target, :outcome, :facts);
@@ -236,6 +243,27 @@ UNION ALL
 SELECT h.event_seq, h.handler, 1 FROM found CROSS JOIN delivery_history AS h ON h.event_seq = found.seq
 ORDER BY 1, 2
 LIMIT :limit;
+
+-- name: conversations_ended
+SELECT occurred_ms, conversation_id FROM event
+WHERE topic = 'conversation.ended' AND conversation_id IS NOT NULL
+  AND occurred_ms >= :from_ms AND occurred_ms < :to_ms AND (occurred_ms, conversation_id) > (:after_ms, :after_id)
+ORDER BY occurred_ms, conversation_id
+LIMIT :limit;
+
+-- name: events_of_conversations
+SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body, e.seq
+FROM json_each(:ids) AS wanted CROSS JOIN event AS e ON e.conversation_id = wanted.value
+ORDER BY e.seq;
+
+-- name: standings_of_conversations
+SELECT d.event_seq, d.handler, d.state, d.reason
+FROM json_each(:ids) AS wanted CROSS JOIN event AS e ON e.conversation_id = wanted.value CROSS JOIN delivery AS d ON d.event_seq = e.seq
+UNION ALL
+SELECT h.event_seq, h.handler, h.state, h.reason
+FROM json_each(:ids) AS wanted CROSS JOIN event AS e ON e.conversation_id = wanted.value
+CROSS JOIN delivery_history AS h ON h.event_seq = e.seq
+ORDER BY 1, 2;
 
 -- name: delivery_by_id
 WITH RECURSIVE
