@@ -25,6 +25,7 @@ from typing import Any
 import anyio
 from websockets.asyncio.server import ServerConnection, serve
 
+from genesys_sync import logs
 from genesys_sync.clock import SystemClock
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.registry import LoadedHandler
@@ -37,7 +38,7 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.plugin import Delivery, Done, Event, Handler, Outcome, Policy
 from genesys_sync.routing import RoutedEvent, Router
 from genesys_sync.services import MediaUrl, Services
-from genesys_sync.settings import DispatchSettings, FeedSettings
+from genesys_sync.settings import DispatchSettings, FeedSettings, LogSettings
 
 ORGANIZATION = "00000000-0000-4000-8000-000000000001"
 QUEUE = "00000000-0000-4000-8000-000000000002"
@@ -205,6 +206,7 @@ def main(argv: Sequence[str] = ()) -> None:
     port, sent = context.Value("i", 0), context.Value("q", 0)
     server = context.Process(target=serve_frames, args=(args.rate, args.seconds, args.frame, port, sent), daemon=True)
     server.start()
+    logs.configure(LogSettings(level="error"))
     while port.value == 0:
         time.sleep(0.05)
     with tempfile.TemporaryDirectory() as folder:
