@@ -1,7 +1,7 @@
 """The composition root: everything is opened here, runs in one task group, and is closed in the reverse order.
 
-    start   settings are proved → ledger → archive → platform → handlers → health listener → dispatcher → feed → READY
-    stop    STOPPING → feed → dispatcher drains → handlers → platform → ledger
+    start   settings are proved → ledger → archive → platform → handlers → health listener → dispatcher → sealer → feed → READY
+    stop    STOPPING → feed → dispatcher drains → handlers → last seal → platform → ledger
 
 The daemon does not end because the platform is away: it waits. It ends for what waiting cannot mend, with one sentence:
 settings that cannot be used, an OAuth client that is refused at the start, a ledger or folder that cannot be written,
@@ -23,12 +23,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from genesys_sync import __version__, logs, outbound, sdnotify, sentry
+from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
 from genesys_sync.clock import Clock, SystemClock
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
-from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerSyncFailed, StorageError, TransientError
+from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError
 from genesys_sync.feed.listener import Feed
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
@@ -37,6 +38,7 @@ from genesys_sync.ledger.base import Ledger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
+from genesys_sync.sealing import Sealer
 from genesys_sync.services import Services
 from genesys_sync.settings import Credentials, Settings, find_credentials, find_sentry_dsn
 from genesys_sync.storage.local import LocalStorage
@@ -54,6 +56,7 @@ class Condition:
     ledger_writable: bool = True
     archive_full: bool = False
     feed: Feed | None = None
+    sealer: Sealer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,17 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
 async def _serve(opened: Opened) -> None:
     """From the first open door to drained."""
     stop = anyio.Event()
+    sealer = Sealer(
+        ledger=opened.ledger,
+        folder=opened.settings.audit_folder,
+        router=opened.router,
+        clock=opened.clock,
+        organization=lambda: opened.platform.organization_id,
+        every=opened.settings.audit.checkpoint_every,
+    )
+    await sealer.open()
+    opened.condition.sealer = sealer
+    await _audit(opened, "daemon.start")
     async with anyio.create_task_group() as surroundings:
         health = HealthServer(opened.settings.health.address, report=lambda: report(opened), metrics=opened.metrics)
         host, port = await surroundings.start(health.run)
@@ -149,12 +163,25 @@ async def _serve(opened: Opened) -> None:
         async with anyio.create_task_group() as work:
             surroundings.start_soon(_obey_signals, stop, work)
             await work.start(opened.dispatcher.run)
+            surroundings.start_soon(sealer.run)
             async with anyio.create_task_group() as listening:
                 listening.start_soon(_listen, opened)
                 await stop.wait()
                 listening.cancel_scope.cancel()
             await opened.dispatcher.drain()
+        await _audit(opened, "daemon.stop")
+        await sealer.turn()
         surroundings.cancel_scope.cancel()
+
+
+async def _audit(opened: Opened, action: str) -> None:
+    """That this process began or ended its work; after a kill the end is missing, which tells of the kill."""
+    facts = {"release": __version__, "pid": os.getpid()}
+    entry = AuditEntry(at=opened.clock.now(), actor="app", action=action, target=socket.gethostname(), outcome="success", facts=facts)
+    try:
+        await opened.ledger.record_audit([entry])
+    except LedgerFull as error:
+        _log.warning("ledger full: an audit entry is left out", action=action, error=str(error))
 
 
 async def _listen(opened: Opened) -> None:
@@ -234,6 +261,7 @@ def report(opened: Opened) -> HealthReport:
     found = {
         "ledger_not_writable": not condition.ledger_writable,
         "archive_full": condition.archive_full,
+        "audit_not_sealed": condition.sealer is not None and bool(condition.sealer.waits),
         "no_events": not flowing,
         "topics_refused": feed is not None and feed.rejected > 0,
         "topics_left_out": feed is not None and feed.left_out > 0,

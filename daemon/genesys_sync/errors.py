@@ -9,6 +9,7 @@
     ├── LedgerError              the ledger cannot be opened, read or trusted
     │   ├── LedgerLocked         another process holds it; exit 75
     │   ├── LedgerTooNew         written by a later release; exit 65
+    │   ├── AuditMismatch        its audit files tell another story; exit 65
     │   └── LedgerSyncFailed     an fsync failed: nothing may be assumed, the process must end; exit 74
     └── StorageError             the archive cannot be written; exit 74
         └── StorageFull          no space: work waits, nothing is lost
@@ -168,6 +169,12 @@ class LedgerLocked(LedgerError):
 
 class LedgerTooNew(LedgerError):
     """The ledger's schema was written by a later release; nothing was changed."""
+
+    exit_code = EX_DATAERR
+
+
+class AuditMismatch(LedgerError):
+    """The audit files are not those of this ledger: one of them is an older copy, or was altered. Nothing was changed."""
 
     exit_code = EX_DATAERR
 

@@ -33,6 +33,7 @@ class Topic(StrEnum):
     MEDIA_VERIFIED = "media.verified"
     MEDIA_REJECTED = "media.rejected"
     DELIVERY_DEAD_LETTERED = "delivery.dead_lettered"
+    AUDIT_CHECKPOINTED = "audit.checkpointed"
     PLATFORM_UNKNOWN = "platform.unknown"
 
 
@@ -47,6 +48,12 @@ class Origin(StrEnum):
 def is_canonical_uuid(text: str) -> bool:
     """True for a canonical lower-case UUID and nothing else: what may come near a path or a request."""
     return _UUID.fullmatch(text) is not None
+
+
+def canonical_uuid(value: object) -> str | None:
+    """An id as the platform wrote it, in the canonical form by which we know it: lower case. None for what is no UUID."""
+    text = value.lower() if isinstance(value, str) else ""
+    return text if is_canonical_uuid(text) else None
 
 
 def event_id(

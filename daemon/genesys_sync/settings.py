@@ -157,6 +157,13 @@ class LedgerSettings(_Section):
         return value
 
 
+class AuditSettings(_Section):
+    """How the audit trail leaves the ledger."""
+
+    folder: Path | None = None
+    checkpoint_every: PositiveDuration = timedelta(seconds=60)
+
+
 class StorageSettings(_Section):
     """Where the archive lies."""
 
@@ -233,6 +240,7 @@ class Settings(_Section):
     genesys: GenesysSettings
     feed: FeedSettings = FeedSettings()
     ledger: LedgerSettings = LedgerSettings()
+    audit: AuditSettings = AuditSettings()
     storage: StorageSettings = StorageSettings()
     dispatch: DispatchSettings = DispatchSettings()
     http: HttpSettings = HttpSettings()
@@ -240,6 +248,11 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     sentry: SentrySettings = SentrySettings()
     handlers: dict[str, HandlerSettings] = Field(default_factory=dict)
+
+    @property
+    def audit_folder(self) -> Path:
+        """`audit.folder`, else `audit` beside the ledger."""
+        return self.audit.folder or Path(self.ledger.url.removeprefix("sqlite:///")).parent / "audit"
 
 
 @dataclass(frozen=True, slots=True)

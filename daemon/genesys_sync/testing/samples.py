@@ -65,6 +65,7 @@ _BODIES: dict[str, dict[str, Any]] = {
         "detail": "the file ends after its header",
         "quarantine": [f"quarantine/2026/08/01/{CONVERSATION_ID}/{RECORDING_ID}.r1.wav"],
     },
+    "audit.checkpointed": {"size": 1, "root": "0" * 64},
     "delivery.dead_lettered": {
         "handler": "archive",
         "deliveryId": "dlv_" + "0" * 32,
