@@ -55,13 +55,16 @@ class DeliveryAudit:
 
     def record(self, action: str, target: str, *, outcome: str = "success", **facts: Any) -> None:
         """Add an entry to the delivery in hand. Raises RuntimeError outside of a delivery, after its end and past AUDIT_LIMIT entries,
-        and TypeError for facts that are not JSON."""
+        and TypeError for an action, target or outcome that is no text and for facts that are not JSON."""
         trail = _trail.get()
         if trail is None or not trail.open:
             raise RuntimeError(f"audit entry {action!r} outside of a delivery: record it while `handle` runs, so that it commits with it")
         if len(trail.entries) >= AUDIT_LIMIT:
             raise RuntimeError(f"more than {AUDIT_LIMIT} audit entries in one run")
-        orjson.dumps((action, target, outcome, facts))  # raised here it is this handler's fault; in the commit it would be everybody's
+        # raised here it is this handler's fault; in the commit it would be everybody's
+        if not all(isinstance(text, str) for text in (action, target, outcome)):
+            raise TypeError(f"action, target and outcome of audit entry {action!r} must be text")
+        orjson.dumps((action, target, outcome, facts))
         entry = AuditEntry(at=self._clock.now(), actor=trail.actor, action=action, target=target, outcome=outcome, facts=facts)
         trail.entries.append(entry)
 
@@ -204,10 +207,10 @@ async def _call(loaded: LoadedHandler, event: Event, delivery: Delivery) -> Outc
             raise
         # nobody cancelled this run: the handler met the exception in something of its own
         return RuntimeError("the handler raised a cancellation that nobody had asked for")
-    except SystemExit:
-        return RuntimeError("the handler called exit()")
     except Exception as error:  # noqa: BLE001 - the root of all handlers' code
         ending = cause_of(error)
+    except (SystemExit, BaseExceptionGroup):  # the group: a task group of the handler's own, within which it called exit()
+        return RuntimeError("the handler called exit()")
     fault = misuse(ending)
     return ending if fault is None else TypeError(fault)
 

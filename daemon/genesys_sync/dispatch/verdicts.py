@@ -19,8 +19,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import orjson
@@ -28,7 +29,7 @@ import orjson
 from genesys_sync import backoff
 from genesys_sync.audit import AuditEntry
 from genesys_sync.errors import PermanentError, ReasonCode, StorageError, StorageFull, TransientError
-from genesys_sync.events import Event, Topic
+from genesys_sync.events import Event, Origin, Topic
 from genesys_sync.ledger.base import Claim, DeliveryState, Verdict
 from genesys_sync.logs import scrub
 from genesys_sync.plugin import Done, Outcome, Park, Policy, Skip, Snooze
@@ -41,6 +42,8 @@ EMIT_LIMIT: Final = 1000
 
 BODY_LIMIT: Final = 256 << 10
 """Bytes of an emitted event's body as JSON."""
+
+_EVENT_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 SHORTEST_SNOOZE: Final = timedelta(seconds=1)
 """A handler that snoozes for no time at all would turn the dispatcher into a busy loop."""
@@ -59,15 +62,14 @@ def judge(ending: Outcome | Exception, claim: Claim, policy: Policy, *, now_ms: 
             return _snoozed(ending, claim, policy, now_ms)
         case PermanentError():
             return Verdict(
-                state=DeliveryState.DEAD, reason=ending.code, error=sentence(ending.reason), correlation_id=ending.correlation_id
+                state=DeliveryState.DEAD, reason=ending.code, error=sentence(ending.reason), correlation_id=_line(ending.correlation_id)
             )
         case StorageError():
             return _waiting_for_storage(ending, claim, policy, now_ms, random)
         case TransientError():
             return _failed(ending, claim, policy, now_ms, random)
         case _:
-            unforeseen = TransientError(f"{type(ending).__name__}: {ending}" if str(ending) else type(ending).__name__)
-            return _failed(unforeseen, claim, policy, now_ms, random)
+            return _failed(TransientError(_described(ending)), claim, policy, now_ms, random)
 
 
 def is_foreseen(ending: Outcome | Exception) -> bool:
@@ -106,6 +108,8 @@ def _emit_misuse(emit: object) -> str | None:
     for event in emit:
         if not isinstance(event, Event):
             return f"emit holds {type(event).__name__}, not an Event"
+        if (fault := _event_fault(event)) is not None:
+            return f"an emitted event breaks the rules ({fault}); make events with Event.of or derive"
         try:
             size = len(orjson.dumps(event.body))
         except TypeError as error:
@@ -115,6 +119,27 @@ def _emit_misuse(emit: object) -> str | None:
     return None
 
 
+def _event_fault(event: Event) -> str | None:
+    """What the ledger could not write of an event that was put together by hand."""
+    texts = (
+        event.id,
+        event.topic,
+        event.organization_id,
+        *(text for text in (event.conversation_id, event.recording_id, event.parent_id) if text is not None),
+    )
+    if not all(_is(text, str) and text.isprintable() for text in texts):
+        return "ids and topic are printable text"
+    if _EVENT_ID.fullmatch(event.id) is None:
+        return "the id is 32 hexadecimal digits"
+    if not _is(event.occurred_at, datetime) or event.occurred_at.tzinfo is None:
+        return "occurred_at is a datetime with a time zone"
+    if not _is(event.day, date) or isinstance(event.day, datetime):
+        return "day is a date"
+    if not _is(event.origin, Origin):
+        return "origin is an Origin"
+    return None if _is(event.body, dict) else "body is a dict"
+
+
 def cause_of(error: Exception) -> Exception:
     """The one exception inside of a group, as handlers with a task group of their own raise it; else the error itself."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
@@ -122,10 +147,28 @@ def cause_of(error: Exception) -> Exception:
     return error
 
 
-def sentence(text: str) -> str:
+def sentence(text: object) -> str:
     """Fit for the ledger: no secret, no URL, at most `TEXT_LIMIT` characters."""
-    clean = scrub(str(text))  # a handler may have raised TransientError(error) with the exception itself
-    return clean if len(clean) <= TEXT_LIMIT else clean[: TEXT_LIMIT - 1] + "…"
+    return _line(scrub(_said(text)))
+
+
+def _line(text: object) -> str:
+    """At most `TEXT_LIMIT` characters, all of which UTF-8 can write: a path may hold bytes that are no text."""
+    line = _said(text).encode(errors="backslashreplace").decode()
+    return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 1] + "…"
+
+
+def _said(text: object) -> str:
+    """As text, whatever a handler gave instead of it: TransientError(error) holds the exception itself."""
+    try:
+        return str(text)
+    except Exception:  # noqa: BLE001 - the code of a handler's own type, which may raise anything
+        return f"a {type(text).__name__} that cannot be shown"
+
+
+def _described(error: object) -> str:
+    said = _said(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def dead_lettered(event: Event, *, handler: str, delivery_id: str, reason: ReasonCode, attempts: int, at: datetime) -> list[Event]:
@@ -176,7 +219,7 @@ def _failed(error: TransientError, claim: Claim, policy: Policy, now_ms: int, ra
         due_ms=due_ms if dead is None else 0,
         reason=dead or error.code,
         error=sentence(error.reason),
-        correlation_id=error.correlation_id,
+        correlation_id=_line(error.correlation_id),
     )
 
 
@@ -200,5 +243,5 @@ def _waiting_for_storage(error: StorageError, claim: Claim, policy: Policy, now_
         counted=False,
         due_ms=0 if late else due_ms,
         reason=ReasonCode.STORAGE_FULL if isinstance(error, StorageFull) else ReasonCode.STORAGE_FAILED,
-        error=sentence(str(error)),
+        error=sentence(error),
     )
