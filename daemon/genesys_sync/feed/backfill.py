@@ -3,12 +3,16 @@
 A gap is recorded before the watermark can pass it, so a crash loses none. It is paged a settling time after its end, because analytics
 lags behind; no sooner, for each window costs requests, and no recording is there to be fetched within that time anyway. Live and
 back-filled copies of one conversation's end have one id; the ledger records it once.
+
+A gap is worked off in pieces of a day at most, and each finished piece is noted in the ledger, so that a restart goes on where it
+was. What an operator asks for (`backfill --from --to`) is such a gap too, of a cause of its own; what was missed comes before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import random as system_random
@@ -32,22 +36,43 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
 from genesys_sync.settings import FeedSettings
 
+OPERATOR: Final = "backfill:operator"
+"""The cause of a gap that is none: an interval that an operator wants to be asked for (again)."""
+
 _BATCH: Final = 100
 _FULL_RETRY: Final = 5.0
+_LOOK_EVERY: Final = 10.0
+"""Seconds between two looks at the ledger, where other processes record what they want."""
+_PIECE_MS: Final = 86_400_000
 
 _log = get_logger("feed.backfill")
 T = TypeVar("T")
 
 
 def windows(gaps: Sequence[Gap], *, overlap_ms: int) -> list[tuple[int, int]]:
-    """The fewest intervals that cover the gaps, oldest first; gaps nearer to each other than the overlap share one."""
+    """The fewest intervals that cover what is left of the gaps, oldest first; those nearer to each other than the overlap share one."""
     joined: list[tuple[int, int]] = []
-    for start, end in sorted((gap.from_ms, gap.to_ms) for gap in gaps):
+    for start, end in sorted((gap.rest_from_ms, gap.to_ms) for gap in gaps):
         if joined and start <= joined[-1][1] + overlap_ms:
             joined[-1] = (joined[-1][0], max(joined[-1][1], end))
         else:
             joined.append((start, end))
     return joined
+
+
+def next_piece(gaps: Sequence[Gap], *, overlap_ms: int, piece_ms: int = _PIECE_MS) -> tuple[int, int]:
+    """The interval to page next, of one gap at least: what was missed before what an operator asked for, the oldest first."""
+    missed = [gap for gap in gaps if gap.cause != OPERATOR]
+    start, end = windows(missed or gaps, overlap_ms=overlap_ms)[0]
+    return start, min(end, start + piece_ms)
+
+
+@dataclass(slots=True)
+class _Count:
+    """What the paging of one piece showed; `recorded` over all its attempts, `found` in the one that succeeded."""
+
+    found: int = 0
+    recorded: int = 0
 
 
 class Backfill:
@@ -103,23 +128,43 @@ class Backfill:
             group.start_soon(self._close_gaps)
             group.start_soon(self._reconcile)
 
+    async def work_off(self, gap_ids: Collection[int]) -> None:
+        """Return when these gaps are closed: for a process that does nothing else, without `start` and `run`."""
+        while gaps := [gap for gap in await self._ledger.gaps() if gap.id in gap_ids]:
+            wait = await self._close_some(gaps)
+            if wait is not None:
+                await self._clock.sleep(wait)
+
     async def _close_gaps(self) -> None:
-        settle = _ms(self._settings.backfill_settle)
         while True:
             self._wake = anyio.Event()
             gaps = await self._ledger.gaps()
-            self._show(len(gaps))
-            now = self._clock.epoch_ms()
-            ripe = [gap for gap in gaps if now >= gap.to_ms + settle]
-            if not ripe:
-                await self._wait((min(gap.to_ms for gap in gaps) + settle - now) / 1000 if gaps else None)
-                continue
-            for start, end in windows(ripe, overlap_ms=self._overlap_ms):
-                await self._persist(partial(self._page, start, end))
-            for gap in ripe:
-                entry = self._entry("gap.close", gap.from_ms, gap.to_ms, gap.cause)
-                await self._patiently(partial(self._ledger.close_gap, gap.id, at_ms=self._clock.epoch_ms(), audit=[entry]))
-                _log.info("gap_closed", cause=gap.cause, seconds=(gap.to_ms - gap.from_ms) / 1000)
+            self._show(sum(gap.cause != OPERATOR for gap in gaps))
+            wait = await self._close_some(gaps)
+            if wait is not None:
+                await self._wait(wait)
+
+    async def _close_some(self, gaps: Sequence[Gap]) -> float | None:
+        """Page one piece, if there is one whose time has come, and note in the ledger what it covers; otherwise the seconds to wait."""
+        now, settle = self._clock.epoch_ms(), _ms(self._settings.backfill_settle)
+        ripe = [gap for gap in gaps if now >= gap.to_ms + settle]
+        if not ripe:
+            soonest = min((gap.to_ms + settle - now for gap in gaps), default=_LOOK_EVERY * 1000)
+            return min(soonest / 1000, _LOOK_EVERY)
+        start, end = next_piece(ripe, overlap_ms=self._overlap_ms)
+        count = _Count()
+        await self._persist(partial(self._page, start, end, count))
+        for gap in ripe:
+            if start <= gap.rest_from_ms <= end:
+                await self._covered(gap, end, count)
+        return None
+
+    async def _covered(self, gap: Gap, up_to_ms: int, count: _Count) -> None:
+        await self._patiently(partial(self._ledger.advance_gap, gap.id, up_to_ms=up_to_ms, found=count.found, recorded=count.recorded))
+        if up_to_ms >= gap.to_ms:
+            entry = self._entry("gap.close", gap.from_ms, gap.to_ms, gap.cause)
+            await self._patiently(partial(self._ledger.close_gap, gap.id, at_ms=self._clock.epoch_ms(), audit=[entry]))
+            _log.info("gap_closed", cause=gap.cause, seconds=(gap.to_ms - gap.from_ms) / 1000)
 
     def _entry(self, action: str, from_ms: int, to_ms: int, cause: str) -> AuditEntry:
         """For the audit trail; a gap is named by its bounds, which mean the same outside of this ledger."""
@@ -133,12 +178,13 @@ class Backfill:
 
     async def _page_recent(self) -> None:
         now = self._clock.epoch_ms()
-        await self._page(now - _ms(self._settings.reconcile_window), now)
+        await self._page(now - _ms(self._settings.reconcile_window), now, _Count())
 
-    async def _page(self, from_ms: int, to_ms: int) -> None:
+    async def _page(self, from_ms: int, to_ms: int, count: _Count) -> None:
         """Everything that ended in the interval is in the ledger afterwards. One paging at a time: the rate budget is shared."""
         async with self._paging, _closing(self._records(from_ms, to_ms)) as records:
             batch: list[Event] = []
+            count.found = 0
             async for record in records:
                 folded = from_analytics(record, received=self._clock.now())
                 if folded.end is None:
@@ -147,18 +193,20 @@ class Backfill:
                     continue
                 batch.append(conversation_ended(folded.end, organization_id=self._platform.organization_id, origin=Origin.BACKFILL))
                 if len(batch) >= _BATCH:
-                    await self._record(batch)
+                    await self._record(batch, count)
                     batch = []
             if batch:
-                await self._record(batch)
+                await self._record(batch, count)
 
     def _records(self, from_ms: int, to_ms: int) -> AsyncIterator[Mapping[str, Any]]:
         start = _moment(from_ms) - self._settings.backfill_overlap
         return self._platform.conversations.ended_between(start, _moment(to_ms), long_calls=self._settings.backfill_long_calls)
 
-    async def _record(self, events: Sequence[Event]) -> None:
+    async def _record(self, events: Sequence[Event], count: _Count) -> None:
         routed = self._router.route(events)
         appended = await self._patiently(lambda: self._ledger.append(routed))
+        count.found += len(events)
+        count.recorded += appended.recorded
         self._metrics.backfill_conversations.labels("new").inc(appended.recorded)
         self._metrics.backfill_conversations.labels("known").inc(appended.duplicates)
         for event in events:
@@ -195,16 +243,15 @@ class Backfill:
             except LedgerFull:
                 await self._clock.sleep(_FULL_RETRY)
 
-    async def _wait(self, seconds: float | None) -> None:
-        """Until a gap is recorded, or the time has passed."""
+    async def _wait(self, seconds: float) -> None:
+        """Until a gap is recorded by this process, or the time has passed."""
         async with anyio.create_task_group() as group:
-            if seconds is not None:
 
-                async def timer() -> None:
-                    await self._clock.sleep(seconds)
-                    group.cancel_scope.cancel()
+            async def timer() -> None:
+                await self._clock.sleep(seconds)
+                group.cancel_scope.cancel()
 
-                group.start_soon(timer)
+            group.start_soon(timer)
             await self._wake.wait()
             group.cancel_scope.cancel()
 
