@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 _UNKNOWN_KEY = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+
+_EXPECTED: Mapping[str, str] = {
+    "int_": "must be a whole number",
+    "float_": "must be a number",
+    "finite_number": "must be a number",
+    "string_type": "must be text in quotation marks",
+    "path_type": "must be a path in quotation marks",
+    "bool_": "must be true or false",
+    "tuple_type": 'must be a list, such as ["a", "b"]',
+    "list_type": 'must be a list, such as ["a", "b"]',
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "dataclass_type": "must be a table",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be more than {gt}",
+    "less_than": "must be less than {lt}",
+    "too_short": "must have {min_length} or more entries",
+}
+"""By the beginning of pydantic's name for the kind of fault; the first that fits."""
 
 
 def describe(error: ValidationError, model: type, *, prefix: str = "") -> list[str]:
@@ -39,10 +60,18 @@ def _faults(error: ValidationError, model: type, prefix: str) -> Iterator[tuple[
         else:
             message = fault["msg"].removeprefix("Value error, ")
             if fault["type"] != "value_error":
-                message = f"{message[:1].lower()}{message[1:]}"
+                message = _expectation(fault["type"], message, fault.get("ctx", {}))
                 if not _is_secret(_kind_at(model, location)):
                     message += f", not {_shown(fault['input'])}"
             yield path, message
+
+
+def _expectation(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    """What was expected, in the words of TOML instead of Python's types."""
+    for prefix, expected in _EXPECTED.items():
+        if kind.startswith(prefix):
+            return expected.format_map(context)
+    return f"{message[:1].lower()}{message[1:]}".replace("input should be", "must be", 1)
 
 
 def _shown(value: object) -> str:

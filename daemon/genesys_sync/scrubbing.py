@@ -103,6 +103,8 @@ def _shorten(url: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "<url>"
+    if parts.scheme == "sqlite" and not parts.netloc:
+        return url  # a file on this machine, like any other path
     origin = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
     if parts.path.startswith(("/api/v2/", "/oauth/token")):
         return origin + parts.path

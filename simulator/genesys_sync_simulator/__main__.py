@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -64,12 +65,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="genesys-sync-simulator", description="The Genesys Cloud platform as published, on this machine.")
     parser.add_argument("--scenario", metavar="FILE", help=f"a TOML file, or one of those that are shipped: {', '.join(shipped())}")
     parser.add_argument("--port", type=_port, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
     parser.add_argument("--truth-log", type=Path, metavar="PATH", help="append what is created and what goes wrong, as JSON Lines")
-    parser.add_argument("--seed", type=int, metavar="N", help="another world of the same kind")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="another world of the same kind")
     parser.add_argument("--client-id", metavar="ID", help="the OAuth client that is let in")
     parser.add_argument("--client-secret", metavar="SECRET")
     return parser
@@ -78,12 +85,15 @@ def _parser() -> argparse.ArgumentParser:
 def _scenario(options: argparse.Namespace) -> Scenario:
     scenario = load(options.scenario) if options.scenario else Scenario()
     if options.seed is not None:
-        if options.seed < 0:
-            raise ScenarioError(["--seed must not be below zero"])
         scenario = replace(scenario, seed=options.seed)
     first, *others = scenario.clients or (DEFAULT_CLIENT,)
     first = replace(first, id=options.client_id or first.id, secret=options.client_secret or first.secret)
     return replace(scenario, clients=(first, *others))
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words; the event loop's would repeat the address."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 async def _serve(platform: Platform, port: int) -> None:
@@ -108,7 +118,7 @@ async def _serve(platform: Platform, port: int) -> None:
         except OSError as error:
             if platform.base_url:
                 raise
-            raise _CannotListen(f"port {port} on 127.0.0.1 cannot be used: {error.strerror}") from None
+            raise _CannotListen(f"port {port} on 127.0.0.1 cannot be used: {_reason(error)}") from None
 
 
 if __name__ == "__main__":

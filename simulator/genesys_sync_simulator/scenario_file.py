@@ -47,12 +47,14 @@ def load(which: str) -> Scenario:
         if which in shipped():
             text = (resources.files("genesys_sync_simulator") / "scenarios" / f"{which}.toml").read_text(encoding="utf-8")
         else:
-            text = Path(which).read_text(encoding="utf-8")
+            text = Path(which).read_text(encoding="utf-8-sig")
         document = tomllib.loads(text)
     except FileNotFoundError:
         raise ScenarioError([f"there is no scenario file {which!r}, and the shipped ones are {', '.join(shipped())}"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError([f"the scenario file {which!r} cannot be read: {error}"]) from None
+    except OSError as error:
+        raise ScenarioError([f"the scenario file {which!r} cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ScenarioError([f"the scenario file {which!r} is not UTF-8 text"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError([f"the scenario file {which!r} is not TOML: {error}"]) from None
     return read(document, name=Path(which).stem)

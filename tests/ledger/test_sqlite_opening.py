@@ -209,9 +209,10 @@ async def test_a_guest_does_not_migrate(url: str, location: Path, clock: FakeClo
 
 async def test_a_folder_in_the_place_of_the_file_is_one_clear_sentence(url: str, location: Path, clock: FakeClock) -> None:
     location.mkdir(parents=True)
-    with pytest.raises(LedgerError, match="cannot be opened"):
-        async with open_ledger(url, clock=clock):
-            pass
+    for how in ({}, {"read_only": True}, {"shared": True}):
+        with pytest.raises(LedgerError, match="cannot be opened: it is a folder"):
+            async with open_ledger(url, clock=clock, **how):
+                pass
 
 
 async def test_a_file_in_the_place_of_the_folder_is_one_clear_sentence(url: str, location: Path, clock: FakeClock) -> None:

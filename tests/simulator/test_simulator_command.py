@@ -55,7 +55,7 @@ def test_a_taken_port_is_75() -> None:
         code, said = failed("--port", str(port))
     assert code == 75
     assert said.count("\n") == 1
-    assert str(port) in said
+    assert said == f"genesys-sync-simulator: port {port} on 127.0.0.1 cannot be used: Address already in use\n"
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,15 @@ def test_an_unwritable_truth_log_is_74(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--seed", "many"], ["--warp", "9"]])
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--seed", "many"], ["--seed", "-1"], ["--warp", "9"]])
 def test_wrong_use_is_64(arguments: list[str]) -> None:
     code, said = failed(*arguments)
     assert code == 64
     assert said.count("\n") == 1
+
+
+def test_a_scenario_file_that_cannot_be_read_is_told_of_in_words(tmp_path: Path) -> None:
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    for path, words in ((tmp_path, "cannot be read: Is a directory"), (tmp_path / "bytes.toml", "is not UTF-8 text")):
+        code, said = failed("--scenario", str(path))
+        assert (code, said) == (78, f"genesys-sync-simulator: the scenario file {str(path)!r} {words}\n")

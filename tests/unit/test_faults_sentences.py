@@ -1,9 +1,11 @@
 """What pydantic found, told to people: path first, the nearest known key, no secret."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError
 
 from genesys_sync.faults import describe, nearest
 
@@ -65,3 +67,36 @@ def test_the_value_is_shown_clipped_unless_it_is_a_secret():
 def test_nearest_says_nothing_for_what_resembles_nothing():
     assert nearest("archve", ["archive", "verify"]) == "; did you mean 'archive'?"
     assert nearest("zzz", ["archive"]) == ""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    whole: Annotated[int, Field(ge=1, le=9)] = 1
+    number: float = 1.0
+    text: str = ""
+    path: Path = Path()
+    switch: bool = False
+    many: tuple[str, ...] = ()
+    some: Annotated[tuple[str, ...], Field(min_length=1)] = ("x",)
+    part: Part = Part()
+    choice: Literal["a", "b"] = "a"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"whole": "many"}, "whole: must be a whole number, not 'many'"),
+        ({"whole": 0}, "whole: must be at least 1, not 0"),
+        ({"whole": 10}, "whole: must be at most 9, not 10"),
+        ({"number": "many"}, "number: must be a number, not 'many'"),
+        ({"text": 3}, "text: must be text in quotation marks, not 3"),
+        ({"path": 3}, "path: must be a path in quotation marks, not 3"),
+        ({"switch": "maybe"}, "switch: must be true or false, not 'maybe'"),
+        ({"many": "a"}, """many: must be a list, such as ["a", "b"], not 'a'"""),
+        ({"some": []}, "some: must have 1 or more entries, not []"),
+        ({"part": 3}, "part: must be a table, not 3"),
+        ({"choice": "c"}, "choice: must be 'a' or 'b', not 'c'"),
+    ],
+)
+def test_what_was_expected_is_said_in_the_words_of_the_file(value, said):
+    assert told(Kinds, value) == [said]

@@ -56,6 +56,7 @@ def test_what_must_not_be_seen_is_not(text: str, hidden: str) -> None:
         "day 2026-08-01",
         "recordings/2026/08/01/5c0b1e7a-1111-2222-3333-444455556666/8f0b1e7a-1111-2222-3333-444455556666.ogg",
         "127.0.0.1:8086 is in use",
+        "write sqlite:/// and a path (sqlite:////var/lib/genesys-sync/ledger.db)",
         "from 192.168.100.200",
         "event 0123456789abcdef0123456789abcdef",
         "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

@@ -83,6 +83,8 @@ def open_file(location: str, mode: Mode, *, vfs: str = "") -> Opened:
     path = Path(location).absolute()
     with _translating(path):
         path = path.resolve()
+        if path.is_dir():
+            raise LedgerError(f"the ledger at {path} cannot be opened: it is a folder; name a file in ledger.url")
         if mode is Mode.EXCLUSIVE:
             return _open_exclusive(path, vfs)
         if not path.exists():
