@@ -291,3 +291,11 @@ def test_grants_with_wildcards() -> None:
     assert holds("routing:queue:view", {("*", "*", "*")})
     for answer in (None, [], {}, {"grants": [1, {"role": 2}, {"role": {"policies": [3, {"actions": 4}]}}]}):
         assert permissions_of(answer) is None
+
+
+def test_values_that_are_used_late_are_proved_too(check: Callable[..., Any]) -> None:
+    code, shown = check("--offline", "--set", 'http.allow_private=["10.0.0.x"]', "--set", "sentry.dsn_file=/nowhere/dsn")
+    assert code == 78
+    assert "http.allow_private: '10.0.0.x' is not a network" in shown
+    assert "sentry.dsn_file: /nowhere/dsn: No such file or directory" in shown
+    assert "2 problems to solve" in shown

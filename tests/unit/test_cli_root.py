@@ -155,3 +155,49 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
             [sys.executable, "-c", script + "sys.exit(cli.main(['status']))"], stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, "")
+
+
+def _in_a_process(script: str, redirection: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    words = ["sh", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, script]
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_hurt_nobody(redirection: str, tmp_path: Path) -> None:
+    """Cron and supervisors start programs so; the first socket must not get the number of a standard stream."""
+    script = (
+        "import sys, anyio; from genesys_sync import cli; from genesys_sync.cli import status; "
+        "from genesys_sync.cli.common import print_line, run_async\n"
+        "async def work():\n  await anyio.sleep(0); print_line('x'); return 3\n"
+        "status.run = lambda a: run_async(work)\nsys.exit(cli.main(['status']))"
+    )
+    done = _in_a_process(script, redirection, tmp_path)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_an_output_that_takes_no_more_is_a_sentence_and_74(tmp_path: Path) -> None:
+    script = (
+        "import sys; from genesys_sync import cli; from genesys_sync.cli import status; from genesys_sync.cli.common import print_line; "
+        "status.run = lambda a: print_line('x' * {count}) or 0; sys.exit(cli.main(['status']))"
+    )
+    for count in (10, 100_000):
+        done = _in_a_process(script.format(count=count), ">/dev/full", tmp_path)
+        assert done.returncode == 74
+        assert done.stderr == "genesys-sync: the output cannot be written: No space left on device; make room, or send it elsewhere\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["find", "x", "--limit", "0"],
+        ["find", "x", "--limit", "many"],
+        ["dead-letters", "list", "--limit", "-1"],
+        ["demo", "--kill", "-1"],
+        ["demo", "--seed", "-1"],
+        ["demo", "--patience", "0"],
+        ["demo", "--patience", "nan"],
+    ],
+)
+def test_numbers_that_make_no_sense_are_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 64
+    assert f"{words[-1]!r} is not a" in capsys.readouterr().err

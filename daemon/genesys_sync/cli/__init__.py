@@ -13,6 +13,7 @@ from typing import NoReturn
 from genesys_sync import logs
 from genesys_sync.cli import check, dead_letters, demo, find, resume, status
 from genesys_sync.cli import run as run_command
+from genesys_sync.cli.common import OutputFailed, written
 from genesys_sync.errors import EX_SOFTWARE, EX_USAGE, ConfigurationError, GenesysSyncError
 from genesys_sync.scrubbing import clean_text
 from genesys_sync.settings import LogSettings
@@ -25,6 +26,7 @@ _COMMANDS = (run_command, check, demo, status, find, dead_letters, resume)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; prints every expected failure as one sentence on standard error, without a traceback."""
+    _open_standard_streams()
     parser = _parser()
     try:
         args = parser.parse_args(argv)
@@ -37,16 +39,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.configure(LogSettings(level="warning"))  # to standard error; the daemon sets its own
     try:
         code = int(args.run(args))
-        sys.stdout.flush()
+        with written():
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # the reader (`| head`) has seen enough; the interpreter must not complain when it flushes at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader (`| head`) has seen enough
+        _discard_output()
         return PIPE_CLOSED
+    except OutputFailed as error:
+        _discard_output()
+        return _failed(error, debug=args.debug)
     except Exception as error:  # noqa: BLE001 - the root: whatever comes here was foreseen by nobody
         return _failed(error, debug=args.debug)
     return code
+
+
+def _open_standard_streams() -> None:
+    """Open whichever of the three standard streams the caller had closed, on /dev/null: otherwise the next socket or file would get its
+    number, and what is printed would go there; uvloop ends the process over it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - for as long as the process lives
+
+
+def _discard_output() -> None:
+    """What is still buffered has nowhere to go; the interpreter must not complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(error: Exception, *, debug: bool) -> int:

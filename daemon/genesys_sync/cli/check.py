@@ -11,14 +11,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from genesys_sync.cli.common import load_proved, load_settings, print_line, run_async, settings_path
+from genesys_sync.cli.common import further_faults, load_proved, load_settings, print_line, run_async, settings_path
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import EX_CONFIG, EX_OK, EX_TEMPFAIL, ConfigurationError, GenesysSyncError
 from genesys_sync.settings import Credentials, Settings, find_credentials
+
+if TYPE_CHECKING:
+    from genesys_sync.dispatch.registry import LoadedHandler
 
 
 class Level(StrEnum):
@@ -116,18 +120,11 @@ def _conclude(found: list[Finding]) -> int:
 
 async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIterator[Finding]:
     from genesys_sync.cli.probes import check_handlers, check_platform
-    from genesys_sync.dispatch.registry import load_handlers
 
-    yield ok("settings", str(path))
-    try:
-        handlers = load_handlers(settings, base=path.parent)
-    except ConfigurationError as error:
-        handlers = []
-        for finding in failures("handlers", error):
-            yield finding
-    else:
-        names = ", ".join(handler.name for handler in handlers)
-        yield ok("handlers", names) if names else warn("handlers", "none is named in the settings: nothing will be archived")
+    proved = _settings(settings, path)
+    handlers, loaded = _handlers(settings, path)
+    for finding in (*proved, *loaded):
+        yield finding
     running = await ask_daemon(settings.health.address, "/livez") is not None
     yield await _ledger(settings)
     for finding in await to_thread.run_sync(_archive, settings):
@@ -141,13 +138,28 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
             yield finding
     else:
         yield _credentials(credentials)
-    if credentials is None:
+    if credentials is None or proved[0].level is Level.FAIL:
         return
     async for finding in check_handlers(settings, credentials, handlers):
         yield finding
     if not offline:
         async for finding in check_platform(settings, credentials):
             yield finding
+
+
+def _settings(settings: Settings, path: Path) -> list[Finding]:
+    return [fail("settings", sentence) for sentence in further_faults(settings)] or [ok("settings", str(path))]
+
+
+def _handlers(settings: Settings, path: Path) -> tuple[list[LoadedHandler], list[Finding]]:
+    from genesys_sync.dispatch.registry import load_handlers
+
+    try:
+        handlers = load_handlers(settings, base=path.parent)
+    except ConfigurationError as error:
+        return [], failures("handlers", error)
+    names = ", ".join(handler.name for handler in handlers)
+    return handlers, [ok("handlers", names) if names else warn("handlers", "none is named in the settings: nothing will be archived")]
 
 
 def _credentials(credentials: Credentials) -> Finding:
@@ -195,7 +207,8 @@ def _archive(settings: Settings) -> list[Finding]:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        return [fail("archive", f"storage.root: {root} cannot be written: {error.strerror or type(error).__name__}")]
+        code = EX_TEMPFAIL if error.errno in (errno.ENOSPC, errno.EDQUOT) else EX_CONFIG
+        return [fail("archive", f"storage.root: {root} cannot be written: {error.strerror or type(error).__name__}", code)]
     status = os.statvfs(root)
     free = status.f_bavail * status.f_frsize
     if free < settings.storage.min_free:

@@ -6,7 +6,8 @@ import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -15,9 +16,10 @@ import anyio
 import orjson
 
 from genesys_sync import settings as settings_module
+from genesys_sync.addresses import parse_networks
 from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
-from genesys_sync.errors import ConfigurationError
+from genesys_sync.errors import EX_IOERR, ConfigurationError, GenesysSyncError
 from genesys_sync.scrubbing import escape
 from genesys_sync.settings import Settings
 
@@ -30,6 +32,12 @@ SYSTEM_WIDE = Path("/etc/genesys-sync/settings.toml")
 ResultT = TypeVar("ResultT")
 
 
+class OutputFailed(GenesysSyncError):
+    """Standard output takes nothing more, for another reason than a reader that went away."""
+
+    exit_code = EX_IOERR
+
+
 def settings_path(args: argparse.Namespace) -> Path:
     """`--settings`, else `./settings.toml` if there is one, else the system-wide file."""
     if args.settings is not None:
@@ -40,6 +48,20 @@ def settings_path(args: argparse.Namespace) -> Path:
 def load_settings(args: argparse.Namespace) -> Settings:
     """The settings that these arguments ask for. Raises ConfigurationError with every fault."""
     return settings_module.load(settings_path(args), overrides=args.set)
+
+
+def further_faults(settings: Settings) -> list[str]:
+    """What is wrong with values that are looked at only when they are used: networks, and files that settings name."""
+    problems: list[str] = []
+    for look in (
+        lambda: parse_networks(settings.http.allow_private, "http.allow_private"),
+        lambda: settings_module.find_sentry_dsn(settings.sentry),
+    ):
+        try:
+            look()
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    return problems
 
 
 def load_proved(args: argparse.Namespace) -> Settings:
@@ -55,6 +77,7 @@ def load_proved(args: argparse.Namespace) -> Settings:
         problems.extend(error.problems)
         settings = settings_module.salvage(path, overrides=args.set)  # an unreadable file raises here once more, and alone
     else:
+        problems.extend(further_faults(settings))
         try:
             settings_module.find_credentials(settings.genesys)
         except ConfigurationError as error:
@@ -78,14 +101,42 @@ def audit_entry(clock: Clock, action: str, target: str) -> AuditEntry:
     return AuditEntry(at=clock.now(), actor=f"operator:{os.getuid()}", action=action, target=target, outcome="success")
 
 
+@contextmanager
+def written() -> Generator[None]:
+    """Around a write to standard output: a full disk is a sentence. BrokenPipeError passes as it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailed(f"the output cannot be written: {error.strerror}; make room, or send it elsewhere") from None
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """An option's value: a whole number that is not below `least`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return value
+
+    return read
+
+
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    with written():
+        sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def print_line(text: str = "") -> None:
     """One line; what the ledger holds cannot colour or confuse the terminal."""
-    sys.stdout.write(escape(text) + "\n")
+    with written():
+        sys.stdout.write(escape(text) + "\n")
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

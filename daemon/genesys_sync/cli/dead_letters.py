@@ -17,6 +17,7 @@ from genesys_sync.cli.common import (
     print_line,
     print_table,
     run_async,
+    whole_number,
 )
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import EX_USAGE, ReasonCode
@@ -33,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="newest first")
     _add_filters(listing)
-    listing.add_argument("--limit", type=int, default=100, metavar="N", help="at most this many (default: 100)")
+    listing.add_argument("--limit", type=whole_number(1), default=100, metavar="N", help="at most this many (default: 100)")
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.set_defaults(run=lambda args: run_async(_list, load_settings(args), args))
     show = actions.add_parser("show", help="one of them, with its first and last error")
@@ -64,7 +65,7 @@ async def _list(settings: Settings, args: argparse.Namespace) -> int:
     from genesys_sync.ledger import open_ledger
 
     async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
-        found = await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=max(1, args.limit))
+        found = await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=args.limit)
     if args.json:
         print_json([as_json(record) for record in found])
     elif found:
@@ -146,6 +147,9 @@ async def _replay(settings: Settings, args: argparse.Namespace) -> int:
             replayed = await _replay_ids(ledger, clock, args.ids)
         else:
             replayed = await _replay_all(ledger, clock, args)
+    if args.ids and (others := len(set(args.ids)) - replayed):
+        which = "1 of the ids named is no dead letter" if others == 1 else f"{others} of the ids named are no dead letters"
+        print(f"genesys-sync: {which}; genesys-sync dead-letters list shows those there are", file=sys.stderr)
     print_line(f"{replayed} {'delivery is' if replayed == 1 else 'deliveries are'} ready again")
     return 0 if replayed else NOTHING_FOUND
 

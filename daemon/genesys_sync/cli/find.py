@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from genesys_sync.cli.common import NOTHING_FOUND, clock_time, iso, iso_time, load_settings, print_json, print_line, run_async
+from genesys_sync.cli.common import NOTHING_FOUND, clock_time, iso, iso_time, load_settings, print_json, print_line, run_async, whole_number
 from genesys_sync.cli.dead_letters import as_json
 from genesys_sync.clock import SystemClock
 from genesys_sync.events import Event, is_canonical_uuid
@@ -19,7 +19,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Register the command."""
     parser = subparsers.add_parser("find", help="the whole life of a conversation or recording", description=__doc__)
     parser.add_argument("id", metavar="ID", help="a conversation's, recording's, event's or delivery's id")
-    parser.add_argument("--limit", type=int, default=200, metavar="N", help="at most this many events and deliveries (default: 200)")
+    parser.add_argument(
+        "--limit", type=whole_number(1), default=200, metavar="N", help="at most this many events and deliveries (default: 200)"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
 
@@ -35,7 +37,7 @@ async def _find(settings: Settings, args: argparse.Namespace) -> int:
     text = args.id.strip()
     if is_canonical_uuid(text.lower()):
         text = text.lower()
-    limit = max(1, args.limit)
+    limit = args.limit
     async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
         deliveries = await ledger.find(text, limit=limit)
         events = await ledger.events_about(text, limit=limit)

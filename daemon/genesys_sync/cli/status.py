@@ -126,7 +126,8 @@ def _show(standing: Standing) -> None:
     ):
         print_line(f"{name:<13} {value}")
     for handler, why in sorted(counts.parked.items()):
-        print_line(f"parked        {handler}: {why} (genesys-sync resume {handler})")
+        hint = f"genesys-sync resume {handler}"
+        print_line(f"parked        {handler}: {why}" + ("" if hint in why else f" ({hint})"))
     if counts.events:
         print_line()
         print_table(("event", "recorded"), sorted(counts.events.items()))

@@ -14,6 +14,7 @@ import anyio
 from aiohttp import ClientSession, ClientTimeout
 from anyio.abc import Process
 
+from genesys_sync.cli.common import whole_number
 from genesys_sync.cli.demo import evidence, screen, stage
 from genesys_sync.cli.demo.verdict import judge
 from genesys_sync.clock import SystemClock
@@ -54,25 +55,42 @@ class Plan:
     seed: int | None
     kills: int
     patience: float
-    settings: Path | None
+    settings: Path
+    overrides: Sequence[str]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
     parser = subparsers.add_parser("demo", help="play the main job against the simulator", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes (default: ./demo; emptied first)")
-    parser.add_argument("--scenario", default="demo", help="a scenario that ships with the simulator, or a file (default: demo)")
-    parser.add_argument("--seed", type=int, help="another world of the same kind (default: the scenario's own)")
-    parser.add_argument("--kill", type=int, default=0, metavar="N", help="kill -9 the daemon N times on the way and start it again")
-    parser.add_argument("--patience", type=float, default=120.0, metavar="SECONDS", help="give up after this long (default: 120)")
+    parser.add_argument(
+        "--folder", type=Path, metavar="PATH", default=Path("demo"), help="where everything goes (default: ./demo; emptied first)"
+    )
+    parser.add_argument(
+        "--scenario", metavar="NAME", default="demo", help="a scenario that ships with the simulator, or a file (default: demo)"
+    )
+    parser.add_argument("--seed", type=whole_number(0), metavar="N", help="another world of the same kind (default: the scenario's own)")
+    parser.add_argument(
+        "--kill", type=whole_number(0), default=0, metavar="N", help="kill -9 the daemon N times on the way and start it again"
+    )
+    parser.add_argument("--patience", type=_seconds, default=120.0, metavar="SECONDS", help="give up after this long (default: 120)")
     parser.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when every promise held; 70 when one did not, each named."""
     settings = Path(args.settings) if args.settings else Path("settings.toml")
-    plan = Plan(args.folder, args.scenario, args.seed, args.kill, args.patience, settings if settings.exists() else None)
-    if plan.settings is None:
+    plan = Plan(args.folder, args.scenario, args.seed, args.kill, args.patience, settings, args.set)
+    if not settings.exists():
         raise ConfigurationError(
             f"{settings}: the demo runs the sample settings; start it in the project's folder, or name them with --settings"
         )
@@ -83,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 async def _play(plan: Plan) -> int:
     started = time.monotonic()
     async with stage.receiver(plan.folder) as receiver, stage.simulator(plan.folder, scenario=plan.scenario, seed=plan.seed) as platform:
-        overrides = _overrides(plan.folder, platform, receiver)
+        overrides = _overrides(plan, platform, receiver)
         daemons = [await stage.daemon(plan.folder, platform, settings=plan.settings, overrides=overrides)]
         try:
             async with ClientSession(timeout=ClientTimeout(total=5)) as session:
@@ -118,8 +136,12 @@ async def _play(plan: Plan) -> int:
     return EX_SOFTWARE if problems else 0
 
 
-def _overrides(folder: Path, platform: stage.Platform, receiver: stage.Receiver) -> Sequence[str]:
+def _overrides(plan: Plan, platform: stage.Platform, receiver: stage.Receiver) -> Sequence[str]:
+    """The demo's own waits, then what `--set` asks for, then what must be as it is: addresses, and everything in the demo's folder."""
+    folder = plan.folder
     return (
+        *FASTER_THAN_LIFE,
+        *plan.overrides,
         f'genesys.api_url="{platform.api_url}"',
         f'genesys.login_url="{platform.login_url}"',
         'genesys.media_hosts=["127.0.0.1"]',
@@ -132,7 +154,6 @@ def _overrides(folder: Path, platform: stage.Platform, receiver: stage.Receiver)
         f'handlers.tell-demo.config.url="{receiver.url}"',
         "handlers.tell-demo.config.allow_http=true",
         f'handlers.tell-demo.config.secret_files=["{receiver.secret_file}"]',
-        *FASTER_THAN_LIFE,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +17,9 @@ from rich.table import Table
 
 from genesys_sync.cli.demo.verdict import Created, Verdict, percentile
 from genesys_sync.events import Topic
+
+_JUDGED = (Topic.MEDIA_VERIFIED, Topic.MEDIA_REJECTED, Topic.RECORDING_LOST)
+"""How a recording's way can end."""
 
 Show = Callable[[Mapping[str, Any], Mapping[str, int], int], None]
 """Shows one moment: the simulator's state, the ledger's events by topic, deliveries not finished."""
@@ -29,16 +35,20 @@ def progress(out: TextIO) -> Iterator[Show]:
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         calls = bars.add_task("calls ended", total=None)
-        archived = bars.add_task("recordings archived", total=None)
-        verified = bars.add_task("recordings verified", total=None)
+        archived = bars.add_task("files archived", total=None)
+        judged = bars.add_task("recordings judged", total=None)
         waiting = bars.add_task("deliveries waiting", total=None)
+        most = 1
 
         def show(state: Mapping[str, Any], events: Mapping[str, int], left: int) -> None:
+            nonlocal most
+            most = max(most, left)
             bars.update(calls, completed=state.get("callsEnded", 0), total=state.get("callsPlanned"))
             recordings = state.get("recordingsPlanned")
-            bars.update(archived, completed=events.get(Topic.MEDIA_ARCHIVED, 0), total=recordings)
-            bars.update(verified, completed=events.get(Topic.MEDIA_VERIFIED, 0), total=recordings)
-            bars.update(waiting, completed=left, total=max(left, 1))
+            files = events.get(Topic.MEDIA_ARCHIVED, 0)  # a recording that the verifier refused is fetched once more
+            bars.update(archived, completed=files, total=recordings and max(files, recordings))
+            bars.update(judged, completed=sum(events.get(topic, 0) for topic in _JUDGED), total=recordings)
+            bars.update(waiting, completed=left, total=most)
 
         yield show
 
@@ -113,20 +123,30 @@ def _latency(waits: Sequence[float]) -> str:
     return "-" if p50 is None or p99 is None else f"p50 {p50:.1f} s, p99 {p99:.1f} s"
 
 
+def _command() -> str:
+    """How this program is called from this shell: `make demo` uses the one in .venv, which is not on the path."""
+    called = Path(sys.argv[0])
+    found = shutil.which("genesys-sync")
+    if called.name != "genesys-sync" or (found is not None and called.exists() and Path(found).samefile(called)):
+        return "genesys-sync"
+    return shlex.quote(str(called))
+
+
 def where_to_look(out: TextIO, folder: Path, created: Sequence[Created]) -> None:
     """The next things to try, each a command or a place that exists now."""
-    ledger = f"--set ledger.url=sqlite:///{folder / 'state' / 'ledger.db'}"
+    url = f"ledger.url=sqlite:///{folder / 'state' / 'ledger.db'}"
+    command = f"{_command()} --set {shlex.quote(url)}"
     some = created[0].conversation_id if created else "ID"
     lines = [
         "Where to look next:",
-        f"  the archive, one folder a conversation      {folder / 'archive' / 'recordings'}",
-        f"  what was withheld                           {folder / 'archive' / 'quarantine'}",
-        f"  what the daemon logged                      {folder / 'daemon.log'}",
-        f"  what the simulator created, with SHA-256    {folder / 'truth.jsonl'}",
+        f"  the archive, one folder a conversation        {folder / 'archive' / 'recordings'}",
+        f"  what was withheld                             {folder / 'archive' / 'quarantine'}",
+        f"  what the daemon logged                        {folder / 'daemon.log'}",
+        f"  what the simulator created, with SHA-256      {folder / 'truth.jsonl'}",
         f"  what was asked of the platform, and how often {folder / 'requests.json'}",
-        f"  the life of one call                        genesys-sync {ledger} find {some}",
-        f"  what was given up, and why                  genesys-sync {ledger} dead-letters list",
-        "  the same with the daemon killed three times make demo ARGS='--kill 3'",
-        "  your own organisation                       README.md, 'Your organisation'",
+        f"  the life of one call                          {command} find {some}",
+        f"  what was given up, and why                    {command} dead-letters list",
+        "  the same with the daemon killed three times   make demo ARGS='--kill 3'",
+        "  your own organisation                         README.md, 'Your organisation'",
     ]
     out.write("\n".join(lines) + "\n")

@@ -22,7 +22,7 @@ from aiohttp import ClientError, ClientSession, web
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from genesys_sync.errors import ConfigurationError, GenesysSyncError
+from genesys_sync.errors import EX_CONFIG, ConfigurationError, GenesysSyncError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ async def _announced(process: Process, log: Path) -> Platform:
             if "\n" in text:
                 said = json.loads(text.splitlines()[0])
                 return Platform(said["apiUrl"], said["loginUrl"], said["controlUrl"], said["clientId"], said["clientSecret"])
+    with anyio.move_on_after(5):
+        if await process.wait() == EX_CONFIG:
+            raise ConfigurationError(f"--scenario: {last_words(log)}")
     raise GenesysSyncError(f"the simulator did not start: {last_words(log)}")
 
 
@@ -80,11 +83,9 @@ def last_words(log: Path) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-async def daemon(folder: Path, platform: Platform, *, settings: Path | None, overrides: Sequence[str]) -> Process:
+async def daemon(folder: Path, platform: Platform, *, settings: Path, overrides: Sequence[str]) -> Process:
     """`genesys-sync run` as a process of its own; its log goes to `daemon.log`, after what earlier ones wrote."""
-    command = [sys.executable, "-m", "genesys_sync"]
-    if settings is not None:
-        command += ["--settings", str(settings)]
+    command = [sys.executable, "-m", "genesys_sync", "--settings", str(settings)]
     for override in overrides:
         command += ["--set", override]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GENESYS_", "NOTIFY_SOCKET", "SENTRY_"))}
@@ -161,6 +162,8 @@ def keep(path: Path, page: Mapping[str, Any]) -> None:
 def prepare(folder: Path) -> None:
     """An empty folder for this demo: what an earlier demo left there is removed, anything else is refused (ConfigurationError)."""
     marker = folder / ".genesys-sync-demo"
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder}: is not a folder; name another with --folder")
     if folder.exists() and not marker.exists() and any(folder.iterdir()):
         raise ConfigurationError(f"{folder}: is not empty and was not made by the demo; name another with --folder")
     if marker.exists():
