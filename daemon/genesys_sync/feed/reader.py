@@ -79,7 +79,7 @@ class Reader:
     def _bad(self, frame: BadFrame, data: bytes) -> str:
         if frame.code is FaultCode.EVENT_UNKNOWN_SHAPE and frame.topic:
             self._unknown(frame.topic, frame.version, data, frame.code)
-        elif self._first(frame.code, frame.got):
+        elif self._first(frame.code, ""):  # not for each size: damaged frames would use up what may still be told of unknown topics
             _log.warning(frame.code, where="frame", got=frame.got, want=frame.want, action="counted and passed over")
         return kind_of(frame)
 
