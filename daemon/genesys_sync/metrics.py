@@ -51,6 +51,8 @@ class Metrics:
             "genesys_sync_api_seconds", "Duration of platform requests.", ["operation"], buckets=_SECONDS, registry=r
         )
         self.api_rate_limited = Counter("genesys_sync_api_rate_limited", "Answers 429.", registry=r)
+        self.api_rate_pauses = Counter("genesys_sync_api_rate_pauses", "Pauses that a 429 began.", registry=r)
+        self.api_waiting = Gauge("genesys_sync_api_waiting", "Requests that wait for the rate budget.", ["lane"], registry=r)
         self.api_budget = Gauge("genesys_sync_api_budget_remaining", "Requests left in the current rate window.", registry=r)
         self.media_bytes = Counter("genesys_sync_media_bytes", "Bytes of media downloaded.", registry=r)
         self.media_downloads = Counter("genesys_sync_media_downloads", "Downloads, by how they ended.", ["outcome"], registry=r)

@@ -154,10 +154,10 @@ async def test_an_answer_of_another_shape_is_a_bad_answer(serve: Serve, until: U
 
 async def test_after_a_429_nobody_sends_before_the_pause_is_over(serve: Serve, until: Until) -> None:
     """Ten callers; the first answer is 429. Whatever was on its way arrives, and then nothing for the whole pause."""
-    api, clock = Api(), FakeClock()
+    api, clock, metrics = Api(), FakeClock(), Metrics()
     api.script = [(429, error_body("too.many.requests"), {"Retry-After": "30"})] * 10
     done: list[Any] = []
-    async with platform_at(await serve(api), clock) as platform, anyio.create_task_group() as tasks:
+    async with platform_at(await serve(api), clock, metrics=metrics) as platform, anyio.create_task_group() as tasks:
         await platform.tokens.get()
 
         async def call() -> None:
@@ -175,6 +175,30 @@ async def test_after_a_429_nobody_sends_before_the_pause_is_over(serve: Serve, u
         await clock.advance(0.2)
         await until(lambda: len(done) == 15)
     assert len(api.requests) == 25
+    assert metrics.registry.get_sample_value("genesys_sync_api_rate_limited_total") == 10
+    assert metrics.registry.get_sample_value("genesys_sync_api_rate_pauses_total") == 1, "one burst is one pause"
+
+
+async def test_a_retry_after_that_was_too_short_costs_one_more_answer_and_not_a_burst(serve: Serve, until: Until) -> None:
+    api, clock = Api(), FakeClock()
+    api.script = [(429, error_body("too.many.requests"), {"Retry-After": "1"})] * 11
+    done: list[Any] = []
+    async with platform_at(await serve(api), clock) as platform, anyio.create_task_group() as tasks:
+        await platform.tokens.get()
+
+        async def call() -> None:
+            done.append(await platform.request("GET", "/api/v2/x"))
+
+        for _ in range(10):
+            tasks.start_soon(call)
+        await until(lambda: len(clock._sleepers) >= 10)
+        await clock.advance(1)
+        await until(lambda: len(api.requests) == 11)
+        await clock.advance(59)
+        assert len(api.requests) == 11, "the one that went ahead was refused: a minute of silence"
+        await clock.advance(1.1)
+        await until(lambda: len(done) == 10)
+    assert len(api.requests) == 21
 
 
 async def test_a_pause_longer_than_our_patience_is_handed_to_the_caller(serve: Serve) -> None:
@@ -209,13 +233,13 @@ async def test_the_share_of_the_limit_is_never_exceeded(serve: Serve, until: Unt
         async def call() -> None:
             done.append(await platform.request("GET", "/api/v2/x"))
 
-        for _ in range(8):
+        for _ in range(5):
             tasks.start_soon(call)
-        await until(lambda: len(done) == 5)
+        await until(lambda: len(done) == 3)
         await anyio.wait_all_tasks_blocked()
-        assert len(api.requests) == 5
+        assert len(api.requests) == 3, "of five, two are kept for the other lanes"
         await clock.advance(60)
-        await until(lambda: len(done) == 8)
+        await until(lambda: len(done) == 5)
 
 
 @pytest.mark.parametrize(
@@ -277,3 +301,27 @@ async def test_identity_queues_and_channels(serve: Serve) -> None:
     ]
     assert api.requests[-1].method == "PUT"
     assert api.requests[-1].query["ignoreErrors"] == "true"
+
+
+@pytest.mark.parametrize("told", [(200, {"OAuthClient": {"id": "c"}}), (200, {"organization": None}), (404, {}), (403, {})])
+async def test_an_organisation_that_the_token_does_not_name_is_asked_for(serve: Serve, told: tuple[int, Any]) -> None:
+    api = Api()
+    api.script = [(*told, {}), (200, {"id": ID.upper(), "state": "active"}, {})]
+    async with platform_at(await serve(api), FakeClock()) as platform:
+        assert await platform.identify() == ID == platform.organization_id
+    assert api.requests[-1].path == "/api/v2/organizations/me"
+
+
+async def test_a_platform_that_names_no_organisation_is_told_in_one_sentence(serve: Serve) -> None:
+    async with platform_at(await serve(Api()), FakeClock()) as platform:
+        with pytest.raises(TransientError, match="neither tokens/me nor organizations/me") as error:
+            await platform.identify()
+    assert error.value.code is ReasonCode.BAD_ANSWER
+
+
+async def test_a_subscription_is_recognised_in_whatever_case_it_is_answered(serve: Serve) -> None:
+    api, topic = Api(), f"v2.routing.queues.{ID}.conversations"
+    api.script = [(200, {"entities": [{"id": topic.replace(ID, ID.upper())}]}, {})]
+    async with platform_at(await serve(api), FakeClock()) as platform:
+        (state,) = await platform.channels.subscribe("channel", [topic])
+    assert (state.id, state.permitted) == (topic, True)

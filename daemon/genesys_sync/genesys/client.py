@@ -3,14 +3,14 @@
 | the answer                  | what is done                                                  | when that does not help                  |
 | --------------------------- | ------------------------------------------------------------- | ---------------------------------------- |
 | 401                         | the token is renewed once and the request sent once more      | TransientError(UNAUTHORIZED)             |
-| 429                         | everybody pauses for Retry-After; then again                  | TransientError(RATE_LIMITED)             |
+| 429                         | everybody pauses for Retry-After; then one, then all          | TransientError(RATE_LIMITED)             |
 | 408, 502, 503, 504, none    | again with full jitter, if repeating is harmless              | TransientError(UNREACHABLE)              |
 | not JSON, wrong shape       | the same                                                      | TransientError(BAD_ANSWER)               |
 | other 5xx                   | —                                                             | TransientError(BAD_ANSWER)               |
 | 403, 404, other 4xx, 3xx    | —                                                             | PlatformRefused (a PermanentError)       |
 
 At most TRIES requests for one call, and no wait that would end more than PATIENCE seconds after its start: a longer one is the
-caller's to take (TransientError with its delay).
+caller's to take (TransientError with its delay). Before each request stands the turnstile: its lane, and how urgent it is, decide who goes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from genesys_sync.errors import CredentialsRefused, PermanentError, ReasonCode, 
 from genesys_sync.genesys.answers import Answer, Kind, bad_answer, classify, failure, no_answer, operation
 from genesys_sync.genesys.auth import REFUSED_PAUSE, Tokens
 from genesys_sync.genesys.budget import Budget
+from genesys_sync.genesys.lanes import Lane
+from genesys_sync.genesys.turns import LAST, Crowded, Turnstile
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.settings import GenesysSettings
@@ -77,7 +79,7 @@ class Client:
         self._metrics = metrics
         self._random = random
         self._budget = Budget(allowed=settings.requests_per_minute, share=settings.request_share)
-        self._waiting = 0
+        self._turns = Turnstile(self._budget, clock=clock, waiting=lambda lane, number: metrics.api_waiting.labels(lane=lane).set(number))
         self._operations: set[str] = set()
         self._log = get_logger(__name__)
 
@@ -90,9 +92,12 @@ class Client:
         json: object | None = None,
         repeatable: bool | None = None,
         shape: type | None = None,
+        lane: Lane = Lane.MEDIA,
+        urgency: float = LAST,
     ) -> Reply:
         """One operation. `repeatable`: sending it twice is harmless (default: by the method). `shape`: the JSON type that the
-        answer must have; another is treated like an answer that is not JSON.
+        answer must have; another is treated like an answer that is not JSON. `lane`: whose share of the rate it takes. `urgency`:
+        the epoch second after which it is too late; of those that wait in a lane the smallest goes first.
 
         Raises TransientError or PermanentError (PlatformRefused where the platform answered), with its correlation id.
         """
@@ -105,8 +110,8 @@ class Client:
         while True:
             tries += 1
             token = await self._token()
-            await self._turn(name, deadline)
-            answer, asked_wait = await self._send(name, method, path, token, params, json, shape)
+            await self._turn(name, deadline, lane, urgency)
+            answer, asked_wait = await self._send(name, method, path, token, params, json, shape, lane)
             if answer.kind is Kind.OK:
                 return Reply(answer.status, answer.body, answer.correlation_id)
             self._log.debug(
@@ -137,32 +142,26 @@ class Client:
         except CredentialsRefused as error:
             raise TransientError(str(error), code=ReasonCode.UNAUTHORIZED, delay=timedelta(seconds=REFUSED_PAUSE)) from None
 
-    async def _turn(self, name: str, deadline: float) -> None:
+    async def _turn(self, name: str, deadline: float, lane: Lane, urgency: float) -> None:
         """Wait until the budget allows one more request. Raises TransientError where that would take too long."""
-        self._waiting += 1
         try:
-            while (wait := self._budget.wait(self._clock.monotonic())) > 0:
-                # whoever waits behind a whole window's worth of others waits for the windows after it, too
-                total = wait + 60.0 * ((self._waiting - 1) // self._budget.limit)
-                if self._clock.monotonic() + total > deadline:
-                    raise TransientError(
-                        f"{name}: the rate budget is used up", code=ReasonCode.RATE_LIMITED, delay=timedelta(seconds=total)
-                    )
-                await self._clock.sleep(wait)
-        finally:
-            self._waiting -= 1
-        self._budget.sent(self._clock.monotonic())
+            await self._turns.take(lane, urgency=urgency, deadline=deadline)
+        except Crowded as crowded:
+            raise TransientError(
+                f"{name}: the rate budget is used up", code=ReasonCode.RATE_LIMITED, delay=timedelta(seconds=crowded.wait)
+            ) from None
 
     def _wait(self, answer: Answer, asked_wait: timedelta | None, tries: int) -> float:
-        """Seconds until the next try. After a 429 everybody waits, so that the second one of a minute never comes."""
+        """Seconds until the next try. After a 429 everybody waits, so that the second one of a minute never comes; those that were
+        on their way already are the same pause, told of once."""
         if answer.kind is not Kind.SLOW_DOWN:
             return full_jitter(tries, base=_BACKOFF_BASE, cap=_BACKOFF_CAP, random=self._random)
         now = self._clock.monotonic()
-        wait = asked_wait.total_seconds() if asked_wait is not None else self._budget.until_reset(now)
-        self._budget.pause(now, wait)
         self._metrics.api_rate_limited.inc()
-        self._log.warning("rate_limited", pause_seconds=round(wait, 1), correlation_id=answer.correlation_id)
-        return wait
+        if self._budget.refused(now, asked_wait.total_seconds() if asked_wait is not None else None):
+            self._metrics.api_rate_pauses.inc()
+            self._log.warning("rate_limited", pause_seconds=round(self._budget.pause(now), 1), correlation_id=answer.correlation_id)
+        return self._budget.pause(now)
 
     async def _send(
         self,
@@ -173,6 +172,7 @@ class Client:
         params: Mapping[str, str] | None,
         json: object | None,
         shape: type | None,
+        lane: Lane,
     ) -> tuple[Answer, timedelta | None]:
         """One request and its judged answer, with the wait that the platform asked for. The budget is told of both."""
         started = self._clock.monotonic()
@@ -196,11 +196,14 @@ class Client:
             answer = no_answer(type(error).__name__)
         finally:
             now = self._clock.monotonic()
-            self._budget.ended()
+            self._budget.ended(lane)
             self._budget.learn(now, received)
+            if answer.status not in {0, 429}:
+                self._budget.served(now)
             self._metrics.api_requests.labels(operation=name, status=str(answer.status) if answer.status else "none").inc()
             self._metrics.api_seconds.labels(operation=name).observe(now - started)
             self._metrics.api_budget.set(self._budget.remaining(now))
+            self._turns.changed()
         if answer.kind is Kind.OK and shape is not None and not isinstance(answer.body, shape):
             answer = bad_answer(answer.status, f"the answer is no JSON {_JSON_NAMES.get(shape, shape.__name__)}", answer.correlation_id)
         return answer, asked_wait
