@@ -80,6 +80,8 @@ class GenesysSettings(_Section):
     batch_gather: PositiveDuration = timedelta(seconds=2)
     batch_poll: PositiveDuration = timedelta(seconds=5)
     batch_from: Annotated[int, Field(ge=1)] = 4
+    details_jobs_after: PositiveDuration = timedelta(days=2)
+    details_job_poll: PositiveDuration = timedelta(seconds=10)
     media_url_life: PositiveDuration = timedelta(minutes=2)
     downloads: Annotated[int, Field(ge=1, le=256)] = 16
     download_floor: Size = 8 << 10

@@ -365,4 +365,4 @@ async def test_ended_conversations_are_found_each_once_over_days_and_pages(serve
     async with platform_for(world, serve, clock) as platform:
         found = [r["conversationId"] async for r in platform.conversations.ended_between(start, end, timedelta(hours=24))]
     assert sorted(found) == sorted(conversation(number) for number in [*range(250), 900])
-    assert json.dumps(world.bodies[0]).count("conversationEnd") == 1
+    assert json.dumps(world.bodies[0]).count("conversationEnd") == 0, "those that end while it is paged would come in between"

@@ -11,7 +11,7 @@ from typing import Any
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.client import Client
-from genesys_sync.genesys.conversations import parse_time
+from genesys_sync.genesys.details_query import parse_time
 from genesys_sync.services import MediaUrl
 
 TOPICS_MAX = 1000

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from anyio.abc import TaskGroup
 
 from genesys_sync.clock import Clock
-from genesys_sync.errors import ReasonCode, TransientError
+from genesys_sync.errors import ReasonCode
 from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.details_jobs import DetailsJobs, JobFailed
+from genesys_sync.genesys.details_query import DetailsQuery, parse_time, windows
 from genesys_sync.genesys.gather import Answers, Gatherer, halving
 from genesys_sync.genesys.recordings import check_id
+from genesys_sync.logs import get_logger
 from genesys_sync.settings import GenesysSettings
 
 DETAILS_MAX = 50
-_QUERY = "/api/v2/analytics/conversations/details/query"
-_PAGE_SIZE = 100
-_WINDOW = timedelta(days=1)
-_WINDOW_MIN = timedelta(minutes=10)
-_PAGES_MAX = 1000
-"""The platform pages through 100,000 hits at most; a window with more is halved."""
+
+_log = get_logger("genesys.conversations")
 
 
 class ConversationService:
@@ -30,6 +29,10 @@ class ConversationService:
 
     def __init__(self, client: Client, tasks: TaskGroup, settings: GenesysSettings, *, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
+        self._query = DetailsQuery(client)
+        self._jobs = DetailsJobs(client, settings, clock=clock)
+        self._jobs_after = settings.details_jobs_after
         self._details: Gatherer[str, Mapping[str, Any] | None] = Gatherer(
             tasks, self._details_of_all, clock=clock, window=settings.batch_gather, limit=DETAILS_MAX
         )
@@ -46,48 +49,49 @@ class ConversationService:
         return body
 
     async def ended_between(self, start: datetime, end: datetime, long_calls: timedelta) -> AsyncIterator[Mapping[str, Any]]:
-        """The detail records of conversations that ended from `start` to `end`, both included, each once, by time of beginning.
+        """The detail records of conversations that ended from `start` to `end`, both included, each once.
 
-        The query finds conversations by the day of their beginning, so it looks back `long_calls` before `start`: one that
-        lasted longer is not found. Take an `end` some minutes in the past: analytics is only nearly real-time, and pages of a
-        result that still grows can shift. Raises TransientError or PermanentError; what was yielded before stays true.
+        What lies further back than `details_jobs_after` is asked of asynchronous jobs, as far as the data lake reaches; the rest,
+        and whatever jobs fail at, of the synchronous query. That one finds conversations by the day of their beginning, so it looks
+        back `long_calls` before `start`: one that lasted longer is not found. Take an `end` some minutes in the past: analytics is
+        only nearly real-time. Raises TransientError or PermanentError; what was yielded before stays true, but is not all.
         """
         seen: set[str] = set()
-        for window_start, window_end in windows(start - long_calls, end):
-            async for record in self._window(window_start, window_end):
-                conversation_id = record.get("conversationId")
-                if not isinstance(conversation_id, str) or conversation_id in seen:
-                    continue
-                ended = parse_time(record.get("conversationEnd"))
-                if ended is not None and start <= ended <= end:
-                    seen.add(conversation_id)
-                    yield record
-
-    async def _window(self, start: datetime, end: datetime) -> AsyncIterator[Mapping[str, Any]]:
-        """Every page of one window; a window that is too much for the platform is halved, down to minutes."""
-        total = 0
-        too_much: PlatformRefused | None = None
-        try:
-            for page in range(1, _PAGES_MAX + 1):
-                reply = await self._client.call("POST", _QUERY, json=_query(start, end, page), repeatable=True, shape=dict)
-                records = reply.body.get("conversations")
-                for record in records if isinstance(records, list) else []:
-                    if isinstance(record, dict):
-                        yield record
-                hits = reply.body.get("totalHits")
-                total = hits if isinstance(hits, int) else total
-                if not records or (total and page * _PAGE_SIZE >= total):
-                    return
-        except PlatformRefused as error:
-            if error.status != 413 and "too.large" not in error.platform_code and "too.many" not in error.platform_code:
-                raise
-            too_much = error
-        if end - start <= _WINDOW_MIN:
-            raise too_much or TransientError("more conversations in minutes than the platform pages through", code=ReasonCode.BAD_ANSWER)
-        middle = start + (end - start) / 2
-        for half_start, half_end in ((start, middle), (middle, end)):
-            async for record in self._window(half_start, half_end):
+        async for record in self._active(start, end, long_calls):
+            conversation_id = record.get("conversationId")
+            if not isinstance(conversation_id, str) or conversation_id in seen:
+                continue
+            ended = parse_time(record.get("conversationEnd"))
+            if ended is not None and start <= ended <= end:
+                seen.add(conversation_id)
                 yield record
+
+    async def _active(self, start: datetime, end: datetime, long_calls: timedelta) -> AsyncIterator[Mapping[str, Any]]:
+        """A superset of what ended in the time; records may come twice."""
+        border = await self._border(start, end)
+        for window_start, window_end in windows(start, border):
+            try:
+                async for record in self._jobs.active_between(window_start, window_end):
+                    yield record
+            except (JobFailed, PlatformRefused) as error:
+                _log.warning("details_job_failed", reason=error.reason, instead="the synchronous query")
+                async for record in self._query.active_between(window_start - long_calls, window_end):
+                    yield record
+        if border < end:
+            async for record in self._query.active_between(border - long_calls, end):
+                yield record
+
+    async def _border(self, start: datetime, end: datetime) -> datetime:
+        """Up to where jobs are asked: `start` when they are not."""
+        border = min(end, self._clock.now() - self._jobs_after)
+        if border <= start:
+            return start
+        try:
+            available = await self._jobs.available_until()
+        except PlatformRefused as error:
+            _log.warning("details_jobs_refused", reason=error.reason, instead="the synchronous query")
+            return start
+        return start if available is None else max(start, min(border, available))
 
     async def _details_of_all(self, conversation_ids: Sequence[str]) -> Answers[str, Mapping[str, Any] | None]:
         return await halving(self._details_of, conversation_ids)
@@ -108,39 +112,3 @@ class ConversationService:
             if isinstance(record, dict)
         }
         return {conversation_id: found.get(conversation_id) for conversation_id in conversation_ids}
-
-
-def windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The time from `start` to `end` in pieces of at most a day, in order and without holes."""
-    while start < end:
-        upto = min(start + _WINDOW, end)
-        yield start, upto
-        start = upto
-
-
-def _query(start: datetime, end: datetime, page: int) -> dict[str, Any]:
-    return {
-        "interval": f"{format_time(start)}/{format_time(end)}",
-        "order": "asc",
-        "orderBy": "conversationStart",
-        "conversationFilters": [
-            {"type": "and", "predicates": [{"type": "dimension", "dimension": "conversationEnd", "operator": "exists"}]}
-        ],
-        "paging": {"pageSize": _PAGE_SIZE, "pageNumber": page},
-    }
-
-
-def format_time(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def parse_time(value: object) -> datetime | None:
-    """A time of the platform, aware; None for anything that is none. One without a zone is UTC."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
