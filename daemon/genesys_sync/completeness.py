@@ -1,0 +1,323 @@
+"""What became of every recording of a time: each is exactly one of a closed list of states. Pure.
+
+    detected        the platform knows it, or is still being asked for it, and it cannot be downloaded yet
+    waiting         it can be downloaded; archiving or verifying it is not finished
+    archived        it lies in the archive, verified (where a verifier is loaded)
+    recovered       archived, and its conversation's end was found by back-fill alone
+    rejected        what was fetched is not what it claims to be; it lies in quarantine (reason)
+    dead            given up (reason)
+    excluded        left out by a policy of ours; there is no such policy yet, so nobody is in it
+    unexplained     none of these: platform and ledger disagree (reason)
+    none_expected   a conversation of which the platform says that nothing in it was recorded
+
+The unit is the recording; a conversation of which no recording is known counts once, by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from genesys_sync.events import Origin, Topic
+from genesys_sync.ledger.base import DeliveryState, Fact, Standing
+
+_UNFINISHED: Final = frozenset({DeliveryState.READY, DeliveryState.LEASED})
+
+
+class State(StrEnum):
+    """Where a recording, or a conversation without any, stands. The list is closed."""
+
+    DETECTED = "detected"
+    WAITING = "waiting"
+    ARCHIVED = "archived"
+    RECOVERED = "recovered"
+    REJECTED = "rejected"
+    DEAD = "dead"
+    EXCLUDED = "excluded"
+    UNEXPLAINED = "unexplained"
+    NONE_EXPECTED = "none_expected"
+
+
+class Unexplained(StrEnum):
+    """In which way platform and ledger disagree."""
+
+    NOT_IN_LEDGER = "NOT_IN_LEDGER"
+    NOT_ON_PLATFORM = "NOT_ON_PLATFORM"
+    RECORDED_NONE_FOUND = "RECORDED_NONE_FOUND"
+    RECORDING_UNKNOWN = "RECORDING_UNKNOWN"
+    NOBODY_WORKS_ON_IT = "NOBODY_WORKS_ON_IT"
+    NO_VERDICT = "NO_VERDICT"
+
+
+class Caveat(StrEnum):
+    """Why a report must not say "complete", whatever its numbers are."""
+
+    OFFLINE = "OFFLINE"
+    NOT_PAGED_TO_ITS_END = "NOT_PAGED_TO_ITS_END"
+    ANALYTICS_NOT_YET_THERE = "ANALYTICS_NOT_YET_THERE"
+    GAPS_OPEN = "GAPS_OPEN"
+    PERMISSION_MISSING = "PERMISSION_MISSING"
+    PERMISSION_NOT_PROVED = "PERMISSION_NOT_PROVED"
+    STILL_LOOKING = "STILL_LOOKING"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The handlers by what they do; names as in the settings. An empty role: nobody is known to do it, so everybody counts for
+    discovery and archiving, and an archived recording needs no verdict."""
+
+    discover: frozenset[str] = frozenset()
+    archive: frozenset[str] = frozenset()
+    verify: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, used: Mapping[str, str]) -> Roles:
+        """From handler name → `use`."""
+        found = {role: frozenset(name for name, use in used.items() if use == role) for role in ("discover", "archive", "verify")}
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSays:
+    """What the platform's analytics say of a conversation.
+
+    known     False: asked, and it does not know it; None: it was not asked
+    recorded  whether any session was recorded; None where no session says
+    """
+
+    known: bool | None = None
+    recorded: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One recording, or one conversation without any (`recording_id` None).
+
+    reason  a reason code for dead, the verifier's for rejected, an `Unexplained` for unexplained; empty otherwise
+    note    for unexplained ones that the platform does not know: the state that they would have without that
+    """
+
+    conversation_id: str
+    recording_id: str | None
+    ended: datetime
+    state: State
+    reason: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The items of one conversation, and whether more recordings may still be found."""
+
+    items: tuple[Item, ...]
+    looking: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """The sums of a report. `states` holds every state, zeros too."""
+
+    states: Counter[State] = field(default_factory=lambda: Counter(dict.fromkeys(State, 0)))
+    reasons: Counter[tuple[State, str]] = field(default_factory=Counter)
+    conversations: int = 0
+    recordings: int = 0
+    looking: int = 0
+
+    def add(self, judged: Judged) -> None:
+        """Count one conversation."""
+        self.conversations += 1
+        self.looking += judged.looking
+        for item in judged.items:
+            self.states[item.state] += 1
+            self.recordings += item.recording_id is not None
+            if item.reason:
+                self.reasons[item.state, item.reason] += 1
+
+    @property
+    def unfinished(self) -> int:
+        return self.states[State.DETECTED] + self.states[State.WAITING]
+
+
+def judge(conversation_id: str, ended: datetime, facts: Sequence[Fact], says: PlatformSays, roles: Roles) -> Judged:
+    """Every recording of one conversation, each in one state; the conversation itself where it has none.
+
+    `facts` are all that the ledger holds of it; none when the ledger does not know it.
+    """
+    end = next((fact for fact in facts if fact.event.topic == Topic.CONVERSATION_ENDED), None)
+    discovery = _Standings.of(end, roles.discover)
+    recovered = end is not None and end.event.origin is Origin.BACKFILL
+    recordings: dict[str, list[Fact]] = {}
+    for fact in facts:
+        if fact.event.recording_id is not None:
+            recordings.setdefault(fact.event.recording_id, []).append(fact)
+    verdicts: list[tuple[str | None, State, str]] = [
+        (recording_id, *_recording(known, discovery, roles, recovered=recovered)) for recording_id, known in recordings.items()
+    ]
+    if not verdicts:
+        verdicts = [(None, *_without_recording(end, discovery, says))]
+    items = []
+    for recording_id, state, reason in verdicts:
+        if says.known is False:
+            note = f"here: {state}" + (f" ({reason})" if reason else "")
+            item = _item(conversation_id, recording_id, ended, State.UNEXPLAINED, Unexplained.NOT_ON_PLATFORM, note)
+        else:
+            item = _item(conversation_id, recording_id, ended, state, reason)
+        items.append(item)
+    return Judged(tuple(items), looking=discovery.unfinished)
+
+
+def recorded(details: Mapping[str, Any]) -> bool | None:
+    """Whether a details record says that anything was recorded: True when one session says so, False when those that say anything
+    say no, None when none says."""
+    said: list[bool] = []
+    for participant in _objects(details.get("participants")):
+        flags = [participant.get("screenRecording")]
+        for session in _objects(participant.get("sessions")):
+            flags += [session.get("recording"), session.get("snippetRecording")]
+        said += [flag for flag in flags if isinstance(flag, bool)]
+    return any(said) if said else None
+
+
+def caveats(
+    *,
+    offline: bool,
+    paging_fault: str,
+    to_ms: int,
+    known_until_ms: int,
+    open_gaps: int,
+    sensitive: bool | None,
+    permission: str,
+    looking: int,
+) -> list[tuple[Caveat, str]]:
+    """What forbids the word "complete", each with a sentence; none when nothing does.
+
+    known_until_ms  up to where the platform's analytics may be believed
+    sensitive       whether the client holds `permission`; None when that could not be asked
+    looking         conversations of which discovery has not finished
+    """
+    found: list[tuple[Caveat, str]] = []
+    if offline:
+        found.append((Caveat.OFFLINE, "the platform was not asked: this is what the ledger says of itself"))
+    if paging_fault:
+        found.append((Caveat.NOT_PAGED_TO_ITS_END, f"the platform's analytics were not read to the end of the time: {paging_fault}"))
+    if not offline and to_ms > known_until_ms:
+        found.append((Caveat.ANALYTICS_NOT_YET_THERE, "the time ends later than the platform's analytics are known to be filled"))
+    if open_gaps:
+        found.append((Caveat.GAPS_OPEN, f"{open_gaps} gaps within the time are not closed yet"))
+    if sensitive is False:
+        sentence = f"{permission} is missing: the platform leaves out recordings with redacted parts without a word"
+        found.append((Caveat.PERMISSION_MISSING, sentence))
+    elif sensitive is None:
+        found.append((Caveat.PERMISSION_NOT_PROVED, f"whether the client holds {permission} is not proved"))
+    if looking:
+        found.append((Caveat.STILL_LOOKING, f"the recordings of {looking} conversations are still being looked for"))
+    return found
+
+
+def is_complete(tally: Tally, found: Iterable[tuple[Caveat, str]]) -> bool:
+    """Whether everything of the time is accounted for: no caveat, nothing on its way, nothing unexplained. What is dead or rejected is
+    accounted for: it has its reason."""
+    return not any(found) and not tally.unfinished and not tally.states[State.UNEXPLAINED]
+
+
+def without(asked: tuple[int, int], taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of an interval that the others do not cover, in order."""
+    start, end = asked
+    left = []
+    for low, high in sorted(taken):
+        if high <= start or low >= end:
+            continue
+        if low > start:
+            left.append((start, low))
+        start = max(start, high)
+    if start < end:
+        left.append((start, end))
+    return left
+
+
+@dataclass(frozen=True, slots=True)
+class _Standings:
+    """The deliveries of one event to the handlers of one role."""
+
+    unfinished: bool = False
+    dead: str = ""
+    finished: bool = False
+
+    @classmethod
+    def of(cls, fact: Fact | None, handlers: frozenset[str]) -> _Standings:
+        found: Sequence[Standing] = () if fact is None else fact.deliveries
+        found = [one for one in found if not handlers or one.handler in handlers]
+        return cls(
+            unfinished=any(one.state in _UNFINISHED for one in found),
+            dead=next((one.reason or DeliveryState.DEAD for one in found if one.state is DeliveryState.DEAD), ""),
+            finished=any(one.state in (DeliveryState.DONE, DeliveryState.SKIPPED) for one in found),
+        )
+
+
+def _recording(facts: Sequence[Fact], discovery: _Standings, roles: Roles, *, recovered: bool) -> tuple[State, str]:
+    arrived = State.RECOVERED if recovered else State.ARCHIVED
+    if _latest(facts, Topic.MEDIA_VERIFIED) is not None:
+        return arrived, ""
+    ready = _latest(facts, Topic.RECORDING_READY)
+    if ready is None:
+        return _never_ready(facts, discovery)
+    revision = _revision(ready)
+    rejected = _latest(facts, Topic.MEDIA_REJECTED)
+    if rejected is not None and _revision(rejected) >= revision:
+        return State.REJECTED, str(rejected.event.body.get("reason", ""))
+    stored = _latest(facts, Topic.MEDIA_ARCHIVED)
+    if stored is None or _revision(stored) < revision:
+        return _worked_on(_Standings.of(ready, roles.archive), State.WAITING, Unexplained.NOBODY_WORKS_ON_IT)
+    if not roles.verify:
+        return arrived, ""
+    return _worked_on(_Standings.of(stored, roles.verify), State.WAITING, Unexplained.NO_VERDICT)
+
+
+def _never_ready(facts: Sequence[Fact], discovery: _Standings) -> tuple[State, str]:
+    lost = next((fact for fact in reversed(facts) if fact.event.topic == Topic.RECORDING_LOST), None)
+    if lost is not None:
+        return State.DEAD, str(lost.event.body.get("reason", ""))
+    return _worked_on(discovery, State.DETECTED, Unexplained.NOBODY_WORKS_ON_IT)
+
+
+def _without_recording(end: Fact | None, discovery: _Standings, says: PlatformSays) -> tuple[State, str]:
+    if end is None:
+        return (State.NONE_EXPECTED, "") if says.recorded is False else (State.UNEXPLAINED, Unexplained.NOT_IN_LEDGER)
+    if not discovery.finished or discovery.unfinished or discovery.dead:
+        return _worked_on(discovery, State.DETECTED, Unexplained.NOBODY_WORKS_ON_IT)
+    seen = end.event.body.get("recordingSeen")
+    if True in (says.recorded, seen):
+        return State.UNEXPLAINED, Unexplained.RECORDED_NONE_FOUND
+    if False in (says.recorded, seen):
+        return State.NONE_EXPECTED, ""
+    return State.UNEXPLAINED, Unexplained.RECORDING_UNKNOWN
+
+
+def _worked_on(standings: _Standings, going_on: State, nobody: Unexplained) -> tuple[State, str]:
+    if standings.unfinished:
+        return going_on, ""
+    if standings.dead:
+        return State.DEAD, standings.dead
+    return State.UNEXPLAINED, nobody
+
+
+def _latest(facts: Sequence[Fact], topic: Topic) -> Fact | None:
+    """The fact of the highest revision."""
+    return max((fact for fact in facts if fact.event.topic == topic), key=_revision, default=None)
+
+
+def _revision(fact: Fact) -> int:
+    value = fact.event.body.get("revision")
+    return value if isinstance(value, int) else 1
+
+
+def _item(conversation_id: str, recording_id: str | None, ended: datetime, state: State, reason: str, note: str = "") -> Item:
+    return Item(conversation_id=conversation_id, recording_id=recording_id, ended=ended, state=state, reason=str(reason), note=note)
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
