@@ -17,6 +17,7 @@ A handler is a class that does one thing with one event. It is named in `setting
 | returns Snooze                                   | no              | ready again later; its wall-clock limit still runs            |
 | returns Park                                     | no              | ready again, but the handler takes nothing until resumed      |
 | raises TransientError, or anything unforeseen    | yes             | ready after the back-off; dead when attempts or time run out   |
+| … with the code RATE_LIMITED                     | no              | ready after its delay or the back-off; never dead              |
 | raises PermanentError                            | yes             | dead at once, with a reason code                              |
 | raises StorageFull or StorageError               | no              | ready after a while; dead only when time runs out              |
 | exceeds its timeout                              | yes             | as transient; still running 5 s later: reported as stuck      |

@@ -126,6 +126,22 @@ def test_a_full_disk_uses_up_no_attempt(error, code):
     assert (late.state, late.reason) == (DeliveryState.DEAD, code)
 
 
+def test_nothing_dies_of_a_rate_limit_however_often_and_however_long():
+    refused = TransientError("429", code=ReasonCode.RATE_LIMITED, delay=timedelta(seconds=90), correlation_id="c-3")
+    verdict = verdict_on(refused, claim=replace(CLAIM, attempts=POLICY.attempts - 1))
+    assert (verdict.state, verdict.counted, verdict.due_ms) == (DeliveryState.READY, False, NOW_MS + 90_000)
+    assert (verdict.reason, verdict.error, verdict.correlation_id) == (ReasonCode.RATE_LIMITED, "429", "c-3")
+    late = verdict_on(refused, now_ms=CREATED_MS + 30 * 86_400_000)
+    assert (late.state, late.counted) == (DeliveryState.READY, False)
+
+
+def test_a_rate_limit_without_a_delay_waits_between_base_and_cap():
+    refused = TransientError("429", code=ReasonCode.RATE_LIMITED)
+    assert verdict_on(refused, now_ms=CREATED_MS).due_ms == CREATED_MS + 10_000
+    assert verdict_on(refused, now_ms=CREATED_MS + 86_400_000).due_ms == CREATED_MS + 86_400_000 + 300_000
+    assert verdict_on(TransientError("429", code=ReasonCode.RATE_LIMITED, delay=timedelta(0))).due_ms == NOW_MS + 1000
+
+
 def test_the_wait_for_storage_grows_with_the_delivery_s_age_between_base_and_cap():
     def wait(age_s):
         return verdict_on(StorageFull("full"), now_ms=CREATED_MS + age_s * 1000).due_ms - CREATED_MS - age_s * 1000

@@ -10,11 +10,13 @@
 | TransientError, timeout, the unforeseen  | ready   | yes     | its delay, else the schedule or back-off |                               |
 | … and no attempt is left                 | dead    | yes     |                                          | its own, or ATTEMPTS_EXHAUSTED |
 | … and the next would be past the limit   | dead    | yes     |                                          | its own, or TIME_EXHAUSTED    |
+| TransientError(RATE_LIMITED)             | ready   | no      | its delay, else as for StorageError      |                               |
 | StorageError                             | ready   | no      | between `backoff_base` and `backoff_cap` |                               |
 | … and the next would be past the limit   | dead    | no      |                                          | STORAGE_FULL, STORAGE_FAILED  |
 | PermanentError                           | dead    | yes     |                                          | its own                       |
 
-"Its own" is the code that the error carries, unless that is the general HANDLER_FAILED.
+A limit on the rate of requests says nothing about the delivery that meets it, so nothing ever dies of one: it waits, past its time
+limit too. "Its own" is the code that the error carries, unless that is the general HANDLER_FAILED.
 """
 
 from __future__ import annotations
@@ -66,6 +68,8 @@ def judge(ending: Outcome | Exception, claim: Claim, policy: Policy, *, now_ms: 
             )
         case StorageError():
             return _waiting_for_storage(ending, claim, policy, now_ms, random)
+        case TransientError(code=ReasonCode.RATE_LIMITED):
+            return _rate_limited(ending, claim, policy, now_ms, random)
         case TransientError():
             return _failed(ending, claim, policy, now_ms, random)
         case _:
@@ -232,11 +236,27 @@ def _delay(error: TransientError, attempts: int, policy: Policy, random: Callabl
     return timedelta(seconds=backoff.full_jitter(attempts, base=base, cap=cap, random=random))
 
 
-def _waiting_for_storage(error: StorageError, claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> Verdict:
-    """A full disk uses up no attempt, so the wait cannot grow with their number: it grows with the delivery's age instead."""
+def _rate_limited(error: TransientError, claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> Verdict:
+    wait_ms = _ms(max(error.delay, SHORTEST_SNOOZE)) if error.delay is not None else _uncounted_wait_ms(claim, policy, now_ms, random)
+    return Verdict(
+        state=DeliveryState.READY,
+        counted=False,
+        due_ms=now_ms + wait_ms,
+        reason=error.code,
+        error=sentence(error.reason),
+        correlation_id=error.correlation_id,
+    )
+
+
+def _uncounted_wait_ms(claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> int:
+    """Where no attempt is used up the wait cannot grow with their number: it grows with the delivery's age instead."""
     base, cap = policy.backoff_base.total_seconds(), policy.backoff_cap.total_seconds()
     age = max(0.0, (now_ms - claim.created_ms) / 1000)
-    due_ms = now_ms + round(1000 * max(base, random() * min(cap, age)))
+    return round(1000 * max(base, random() * min(cap, age)))
+
+
+def _waiting_for_storage(error: StorageError, claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> Verdict:
+    due_ms = now_ms + _uncounted_wait_ms(claim, policy, now_ms, random)
     late = due_ms > _limit_ms(claim, policy)
     return Verdict(
         state=DeliveryState.DEAD if late else DeliveryState.READY,
