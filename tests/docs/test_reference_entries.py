@@ -1,6 +1,7 @@
 """The reference has an entry for every setting, metric, command, option, reason code and exit code, and for no other."""
 
 import argparse
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genesys_sync import cli, errors
+from genesys_sync import app, cli, errors, health
 from genesys_sync.errors import ReasonCode
 from genesys_sync.metrics import Metrics
 from genesys_sync.settings import REGIONS, HandlerSettings, Settings
@@ -127,3 +128,10 @@ def test_the_log_lines_named_are_written_somewhere() -> None:
         for named in re.findall(r"`([^`]+)`", cell):
             literal = f'"{named.removesuffix(" …")}' if named.endswith(" …") else f'"{named}"'
             assert literal in source, named
+
+
+def test_every_reason_of_readiness_has_its_row() -> None:
+    judged = inspect.getsource(app.report).split("found = {")[1].split("}")[0]
+    codes = set(re.findall(r'"([a-z_]+)":', judged)) | set(re.findall(r'append\("([a-z_]+)"\)', inspect.getsource(health)))
+    table = (PROJECT / "docs" / "howto" / "operate.md").read_text().split("### Reasons in `/readyz`")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", table, flags=re.MULTILINE)) == codes

@@ -1,5 +1,6 @@
 """The dispatcher on the real ledger: what it claims, what becomes of it, and how it ends."""
 
+import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from datetime import timedelta
 
 import anyio
 import pytest
+import structlog
 
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit
@@ -502,3 +504,24 @@ async def test_the_loop_turns_when_idle_and_the_gauges_tell_what_waits(bench):
         await bench.until(told, step=2.5)
         assert bench.clock.monotonic() - dispatcher.turned_at <= SETTINGS.poll.total_seconds() + 2.5
         group.cancel_scope.cancel()
+
+
+async def test_a_full_ledger_is_told_of_once_and_asked_again_at_the_pace_of_the_poll(bench, monkeypatch):
+    handler = bench.loaded("archive", done)
+    claim = bench.ledger.claim
+    refused: list[float] = []
+
+    async def full(*args, **kwargs):
+        if len(refused) < 4:
+            refused.append(bench.clock.monotonic())
+            raise LedgerFull("the ledger's file system is full")
+        return await claim(*args, **kwargs)
+
+    monkeypatch.setattr(bench.ledger, "claim", full)
+    await bench.record(handler)
+    with structlog.testing.capture_logs() as lines:
+        async with bench.working(handler):
+            await bench.until_states("archive", {DeliveryState.DONE: 1}, step=1)
+    assert sum(line["event"] == "ledger full: nothing can be claimed" for line in lines) == 1
+    waits = [later - earlier for earlier, later in itertools.pairwise(refused[1:])]  # the first wake may be the ledger's hint
+    assert all(wait >= SETTINGS.poll.total_seconds() for wait in waits)

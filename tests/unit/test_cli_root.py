@@ -83,6 +83,15 @@ def test_each_fault_of_the_configuration_has_a_line_then_they_are_counted(
     ]
 
 
+def test_a_key_that_is_named_like_a_secret_does_not_hide_what_is_said_of_it(
+    raising: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(ConfigurationError("genesys.client_secret: unknown key; a sentence with client_secret=opaque in it"))
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "genesys-sync: genesys.client_secret: unknown key; a sentence with client_secret=<secret> in it"
+    )
+
+
 def test_expected_errors_in_a_group_are_expected_still(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     group = ExceptionGroup("tasks", [ExceptionGroup("inner", [PortInUse("taken")]), LedgerLocked("held")])
     assert raising(group) == 75
@@ -201,3 +210,15 @@ def test_an_output_that_takes_no_more_is_a_sentence_and_74(tmp_path: Path) -> No
 def test_numbers_that_make_no_sense_are_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 64
     assert f"{words[-1]!r} is not a" in capsys.readouterr().err
+
+
+def test_the_demo_tells_of_wrong_settings_and_folders_before_it_starts_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("settings.toml").write_text('[genesys]\nregion = "us_east_1"\n')
+    assert main(["demo", "--set", "feed.silense=3s"]) == 78
+    assert "feed.silense: unknown key; did you mean 'silence'?" in capsys.readouterr().err
+    assert main(["demo", "--folder", "settings.toml"]) == 78
+    assert "settings.toml: is not a folder; name another with --folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.toml"]

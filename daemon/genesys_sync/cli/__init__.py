@@ -82,11 +82,14 @@ def _failed(error: Exception, *, debug: bool) -> int:
         _say(f"internal error: {logs.describe_exception(error)}; please report it, with the output of the same command and --debug")
         return EX_SOFTWARE
     for problem in expected:
-        sentences = problem.problems if isinstance(problem, ConfigurationError) else (str(problem) or type(problem).__name__,)
-        for sentence in sentences:
-            _say(sentence)
-        if isinstance(problem, ConfigurationError):
-            _say("1 fault in the configuration" if len(sentences) == 1 else f"{len(sentences)} faults in the configuration")
+        if not isinstance(problem, ConfigurationError):
+            _say(clean_text(str(problem) or type(problem).__name__))
+            continue
+        for sentence in problem.problems:
+            # the key apart from what is said of it: `client_secret: unknown key` is no secret with its value
+            _say(": ".join(clean_text(part) for part in sentence.split(": ", 1)))
+        count = len(problem.problems)
+        _say("1 fault in the configuration" if count == 1 else f"{count} faults in the configuration")
     return expected[0].exit_code
 
 
@@ -106,7 +109,7 @@ def _expected(error: BaseException) -> list[GenesysSyncError] | None:
 
 
 def _say(sentence: str) -> None:
-    print(f"genesys-sync: {clean_text(sentence)}", file=sys.stderr)
+    print(f"genesys-sync: {sentence}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -74,6 +74,7 @@ class Dispatcher:
         )
         self._wake = anyio.Event()
         self._stopping = False
+        self._ledger_full = False
         self._started = False
         self._ended = anyio.Event()
         self.turned_at = clock.monotonic()
@@ -138,8 +139,11 @@ class Dispatcher:
             # cut short, a claim might have leased what nobody then runs or releases
             with anyio.move_on_after(WRITE_LIMIT, shield=True):
                 claims = await self._ledger.claim(free, worker=self._worker, now_ms=self._clock.epoch_ms(), lease_ms=self._lease_ms)
+            self._ledger_full = False
         except LedgerFull as error:
-            _log.warning("ledger full: nothing can be claimed", error=str(error))
+            if not self._ledger_full:  # once, or the log would help to fill the disk
+                _log.warning("ledger full: nothing can be claimed", error=str(error))
+            self._ledger_full = True
         return claims
 
     async def _wait(self) -> None:
@@ -147,7 +151,7 @@ class Dispatcher:
         free = self._runs.free()
         seconds = self._settings.poll.total_seconds()
         due_ms = await self._ledger.next_due(list(free)) if free else None
-        if due_ms is not None:
+        if due_ms is not None and not self._ledger_full:
             seconds = min(seconds, max((due_ms - self._clock.epoch_ms()) / 1000, SHORTEST_TURN))
         wake = self._wake
         async with anyio.create_task_group() as timer:

@@ -22,6 +22,7 @@ from genesys_sync.errors import EX_SOFTWARE, ConfigurationError, GenesysSyncErro
 from genesys_sync.events import Topic
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import DeliveryState
+from genesys_sync.settings import load
 
 FASTER_THAN_LIFE = (
     "feed.queue_refresh=10s",
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{settings}: the demo runs the sample settings; start it in the project's folder, or name them with --settings"
         )
+    load(settings, overrides=args.set)
     stage.prepare(plan.folder)
     return anyio.run(_play, plan)
 
