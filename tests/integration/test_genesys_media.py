@@ -175,6 +175,23 @@ async def test_a_body_without_a_length_is_taken_and_said_to_be_so(serve: Serve, 
     assert (done.sha256, done.length_stated) == (SHA256, False)
 
 
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("binary/octet-stream", "audio/x"),
+        ("Application/Octet-Stream; x=y", "audio/x"),
+        ("audio/wav; codecs=1", "audio/wav; codecs=1"),
+        ("text/html", "text/html"),
+    ],
+)
+async def test_a_store_that_only_says_bytes_leaves_the_platforms_word(serve: Serve, tmp_path: Path, stated: str, told: str) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x", headers={"Content-Type": stated})
+
+    async with media_store() as store:
+        assert (await store.download(part(await serve(answer)), tmp_path / "x")).content_type == told
+
+
 async def test_nothing_at_all_is_a_download_for_the_verifier_to_judge(serve: Serve, tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response(body=b"")

@@ -183,7 +183,7 @@ def test_a_late_snapshot_reopens_nothing() -> None:
         {"id": CONVERSATION},
         {"id": CONVERSATION, "participants": {"a": 1}},
         {"id": "../../etc/passwd", "participants": []},
-        {"id": CONVERSATION.upper(), "participants": []},
+        {"id": f"{{{CONVERSATION.upper()}}}", "participants": []},
     ],
 )
 def test_a_body_that_is_no_snapshot_says_so(body: dict[str, Any]) -> None:
@@ -302,6 +302,20 @@ def test_live_and_back_filled_copies_have_one_id() -> None:
         "queueIds": [QUEUE, OTHER_QUEUE],
         "recordingSeen": True,
     }
+
+
+def test_ids_are_known_by_their_lower_case_form() -> None:
+    """The platform may write a UUID as it likes; live, back-filled, shouted: one conversation, one event."""
+    (live,) = fold_all(snapshot(participant("c", call("disconnected"), queueId=QUEUE.upper()), ident=CONVERSATION.upper()))
+    assert (live.conversation_id, live.queue_ids) == (CONVERSATION, (QUEUE,))
+    back_filled = from_analytics(record(conversationId=CONVERSATION.upper()), received=NOW).end
+    assert back_filled is not None
+    assert back_filled.conversation_id == CONVERSATION
+
+
+def test_one_conversation_in_two_cases_ends_once() -> None:
+    over = participant("c", call("disconnected"))
+    assert len(fold_all(snapshot(over), snapshot(over, ident=CONVERSATION.upper()))) == 1
 
 
 def test_a_record_without_an_end_is_not_ended() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from genesys_sync.events import is_canonical_uuid
+from genesys_sync.events import canonical_uuid
 from genesys_sync.feed.facts import ConversationEnd, read_time
 from genesys_sync.feed.frames import FaultCode
 
@@ -80,8 +80,9 @@ class _Conversation:
         self.ended = moment if self.ended is None else max(self.ended, moment)
 
     def involve(self, queue_id: object) -> None:
-        if isinstance(queue_id, str) and is_canonical_uuid(queue_id) and len(self.queues) < _QUEUES_LIMIT:
-            self.queues[queue_id] = None
+        canonical = canonical_uuid(queue_id)
+        if canonical is not None and len(self.queues) < _QUEUES_LIMIT:
+            self.queues[canonical] = None
 
     def settle(self, unit: str, *, over: bool) -> None:
         if unit not in self.units and len(self.units) >= _UNITS_LIMIT:
@@ -118,9 +119,9 @@ class LiveConversations:
 
     def fold(self, view: str, body: Mapping[str, Any], *, received: datetime) -> Folded:
         """Take one snapshot in. Its result holds the end once, with the snapshot that completes it; repeats give nothing."""
-        conversation_id = body.get("id")
+        conversation_id = canonical_uuid(body.get("id"))
         participants = body.get("participants")
-        if not isinstance(conversation_id, str) or not is_canonical_uuid(conversation_id) or not isinstance(participants, list):
+        if conversation_id is None or not isinstance(participants, list):
             return _NO_SHAPE
         if conversation_id in self._ended:
             self._ended.move_to_end(conversation_id)
@@ -215,8 +216,8 @@ class _Reader:
 
 def from_analytics(record: Mapping[str, Any], *, received: datetime) -> Folded:
     """The end of a conversation by its analytics detail record; nothing while the record has no end."""
-    conversation_id = record.get("conversationId")
-    if not isinstance(conversation_id, str) or not is_canonical_uuid(conversation_id):
+    conversation_id = canonical_uuid(record.get("conversationId"))
+    if conversation_id is None:
         return _NO_SHAPE
     if record.get("conversationEnd") is None:
         return _NOTHING

@@ -16,8 +16,8 @@ from genesys_sync.genesys.client import Client
 from genesys_sync.services import MediaUrl
 
 ITEMS_MAX = 100
-JOB_PATIENCE = 240.0
-"""Seconds for one job; a delivery's timeout is five minutes."""
+JOB_PATIENCE = 150.0
+"""Seconds for one job: less than the three minutes of a look, so that a job that hangs is told as such and not as a timeout."""
 _JOB_ID = re.compile(r"[A-Za-z0-9_\-]{1,100}")
 _DENIED = re.compile(r"permission|forbidden|not authori[sz]ed|access denied", re.IGNORECASE)
 _DELETED = re.compile(r"\b(?:deleted|purged)\b", re.IGNORECASE)

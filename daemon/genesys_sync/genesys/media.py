@@ -33,6 +33,7 @@ _BACKOFF_CAP = 15.0
 _WRITERS = 8
 _REFUSAL_LIMIT = 64 << 10
 _DISCARD_PATIENCE = 10.0
+_ANY_BYTES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 _PRINTABLE = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,16384}")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 
@@ -261,7 +262,7 @@ class _Transfer:
         self._known = Known(etag=strong_etag(response.headers), total=length)
         self._etag = response.headers.get("ETag")
         self._length_stated = length is not None
-        self._content_type = response.headers.get("Content-Type", self._part.content_type)
+        self._content_type = _content_type(response.headers.get("Content-Type", ""), self._part.content_type)
 
     async def _stream(self, response: aiohttp.ClientResponse) -> None:
         if self._known.total is not None:
@@ -313,6 +314,11 @@ class _Transfer:
         if isinstance(error, aiohttp.ClientPayloadError) and self._known.total is not None:
             return _Interrupted(self._short())
         return _Interrupted(TransientError(f"the transfer broke off ({type(error).__name__})", code=ReasonCode.DOWNLOAD_INTERRUPTED))
+
+
+def _content_type(stated: str, known: str) -> str:
+    """What the store states; what the platform said where the store only says that these are bytes, as S3 does by default."""
+    return known if known and stated.partition(";")[0].strip().lower() in _ANY_BYTES else stated
 
 
 def _stated_length(headers: Mapping[str, str]) -> int | None:

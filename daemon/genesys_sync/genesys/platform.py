@@ -14,12 +14,14 @@ from anyio.abc import TaskGroup
 
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ReasonCode, TransientError
-from genesys_sync.events import is_canonical_uuid
+from genesys_sync.events import canonical_uuid
 from genesys_sync.genesys import media
+from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import Client
 from genesys_sync.genesys.conversations import ConversationService
+from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.metrics import Metrics
 from genesys_sync.settings import Credentials, GenesysSettings
@@ -61,20 +63,32 @@ class Platform:
         self.media = media
 
     async def identify(self) -> str:
-        """The organisation's id, from the platform; kept as `organization_id`.
+        """The organisation's id, from the platform; kept as `organization_id`. What is known of the token names it; where that
+        leaves it out, or is refused, the organisation itself is asked for.
 
         Raises CredentialsRefused, TransientError or PermanentError. Calling again asks again.
         """
         await self.tokens.get()
-        reply = await self._client.call("GET", "/api/v2/tokens/me", shape=dict)
+        organization_id = await self._organization_of_token()
+        if organization_id is None:
+            reply = await self._client.call("GET", "/api/v2/organizations/me", shape=dict, lane=Lane.CONTROL)
+            organization_id = canonical_uuid(reply.body.get("id"))
+            if organization_id is None:
+                raise TransientError(
+                    "the platform does not say whose token this is: neither tokens/me nor organizations/me holds an organisation's id",
+                    code=ReasonCode.BAD_ANSWER,
+                    correlation_id=reply.correlation_id,
+                )
+        self.organization_id = organization_id
+        return organization_id
+
+    async def _organization_of_token(self) -> str | None:
+        try:
+            reply = await self._client.call("GET", "/api/v2/tokens/me", shape=dict, lane=Lane.CONTROL)
+        except PlatformRefused:
+            return None
         organization = reply.body.get("organization")
-        organization_id = organization.get("id") if isinstance(organization, dict) else None
-        if not isinstance(organization_id, str) or not is_canonical_uuid(organization_id.lower()):
-            raise TransientError(
-                "the platform does not say whose token this is", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id
-            )
-        self.organization_id = organization_id.lower()
-        return self.organization_id
+        return canonical_uuid(organization.get("id")) if isinstance(organization, dict) else None
 
     async def queues(self) -> list[Queue]:
         """Every routing queue that the client may see, of all pages. Raises CredentialsRefused, TransientError or PermanentError."""
@@ -82,12 +96,12 @@ class Platform:
         found: dict[str, Queue] = {}
         for page in range(1, _QUEUE_PAGES_MAX + 1):
             parameters = {"pageSize": "100", "pageNumber": str(page)}
-            body = (await self._client.call("GET", "/api/v2/routing/queues", params=parameters, shape=dict)).body
+            body = (await self._client.call("GET", "/api/v2/routing/queues", params=parameters, shape=dict, lane=Lane.CONTROL)).body
             entities = body.get("entities")
             for entity in entities if isinstance(entities, list) else []:
-                queue_id = entity.get("id") if isinstance(entity, dict) else None
-                if isinstance(queue_id, str) and is_canonical_uuid(queue_id.lower()):
-                    found[queue_id.lower()] = Queue(queue_id.lower(), str(entity.get("name") or ""))
+                queue_id = canonical_uuid(entity.get("id")) if isinstance(entity, dict) else None
+                if queue_id is not None:
+                    found[queue_id] = Queue(queue_id, str(entity.get("name") or ""))
             pages = body.get("pageCount")
             if not entities or (isinstance(pages, int) and page >= pages):
                 break
