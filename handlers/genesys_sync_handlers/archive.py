@@ -89,7 +89,9 @@ class Archive(Handler[ArchiveConfig]):
         sidecar = await self._already(key, revision)
         if sidecar is None:
             sidecar = await self._fetch(event, delivery, conversation, recording, revision)
-            await self._services.storage.write(key, orjson.dumps(sidecar, option=orjson.OPT_INDENT_2))
+        # Also one that was found: a run killed between a rename and the folder's fsync leaves names which a power cut may still take
+        # back. Media and sidecar share the folder, so what makes the sidecar durable makes them durable too.
+        await self._services.storage.write(key, orjson.dumps(sidecar, option=orjson.OPT_INDENT_2))
         sidecar_hash = await self._services.storage.sha256(key)
         parts = sidecar["parts"]
         size = sum(part["bytes"] for part in parts)

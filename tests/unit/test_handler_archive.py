@@ -1,13 +1,17 @@
 """What archive promises: what it announces is stored, a repeat changes nothing, and personal data stay in the sidecar."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from genesys_sync.metrics import Metrics
 from genesys_sync.plugin import (
     ConfigurationError,
     Done,
@@ -20,6 +24,7 @@ from genesys_sync.plugin import (
     StorageFull,
     TransientError,
 )
+from genesys_sync.storage.local import LocalStorage
 from genesys_sync.testing import make_event
 from genesys_sync.testing.harness import HandlerHarness
 from genesys_sync.testing.samples import CONVERSATION_ID, RECORDING_ID
@@ -118,6 +123,25 @@ async def test_personal_data_stay_in_the_sidecar(handler_harness: Make) -> None:
         told = repr(outcome) + repr(harness.audited)
     assert "Lovelace" not in told
     assert "15551234567" not in told
+
+
+async def test_what_an_interrupted_run_left_is_made_durable_before_it_is_announced(
+    handler_harness: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run killed between a rename and the folder's fsync leaves names that a power cut may still take back."""
+    storage = LocalStorage(tmp_path / "real", min_free=0, metrics=Metrics())
+    await storage.open()
+    async with handler_harness(Archive) as harness:
+        place(harness, SOUND)
+        harness.handler._services = replace(harness.services, storage=storage, scratch=storage.scratch)
+        await harness.handle(ready())
+        synced: list[Path] = []
+        fsync = os.fsync
+        monkeypatch.setattr(
+            os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()) or fsync(descriptor)
+        )
+        await harness.handle(ready(), attempt=2)
+        assert (tmp_path / "real" / MEDIA).parent in synced
 
 
 async def test_a_second_run_asks_the_platform_nothing_and_says_the_same(handler_harness: Make) -> None:
