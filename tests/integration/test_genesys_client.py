@@ -223,6 +223,15 @@ async def test_a_retry_after_without_sense_makes_no_hot_loop(serve: Serve, until
     assert clock.monotonic() >= 1
 
 
+async def test_a_body_that_is_no_json_takes_no_room_from_other_requests(serve: Serve) -> None:
+    async with platform_at(await serve(Api()), FakeClock(), requests_per_minute=60) as platform:
+        with anyio.fail_after(20):
+            for _ in range(100):
+                with pytest.raises(TypeError):
+                    await platform.request("POST", "/api/v2/recording/jobs", json={"at": object()})
+            assert await platform.request("GET", "/api/v2/recording/settings") == {"ok": True}
+
+
 async def test_the_share_of_the_limit_is_never_exceeded(serve: Serve, until: Until) -> None:
     api, clock, done = Api(), FakeClock(), []
     async with (

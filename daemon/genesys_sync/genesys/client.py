@@ -104,6 +104,7 @@ class Client:
         check_path(path)
         may_repeat = method in _SAFE if repeatable is None else repeatable
         name = self._operation(method, path)
+        data = None if json is None else orjson.dumps(json)  # before a turn is taken: what is no JSON must not stay counted as on its way
         deadline = self._clock.monotonic() + PATIENCE
         renewed = False
         tries = 0
@@ -111,7 +112,7 @@ class Client:
             tries += 1
             token = await self._token()
             await self._turn(name, deadline, lane, urgency)
-            answer, asked_wait = await self._send(name, method, path, token, params, json, shape, lane)
+            answer, asked_wait = await self._send(name, method, path, token, params, data, shape, lane)
             if answer.kind is Kind.OK:
                 return Reply(answer.status, answer.body, answer.correlation_id)
             self._log.debug(
@@ -170,16 +171,14 @@ class Client:
         path: str,
         token: str,
         params: Mapping[str, str] | None,
-        json: object | None,
+        data: bytes | None,
         shape: type | None,
         lane: Lane,
     ) -> tuple[Answer, timedelta | None]:
         """One request and its judged answer, with the wait that the platform asked for. The budget is told of both."""
         started = self._clock.monotonic()
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        data = None
-        if json is not None:
-            data = orjson.dumps(json)
+        if data is not None:
             headers["Content-Type"] = "application/json"
         answer: Answer = no_answer("cancelled")
         asked_wait: timedelta | None = None
