@@ -6,10 +6,10 @@ repeats harmless. Nothing is remembered between looks: what to do follows from t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,26 +27,31 @@ from genesys_sync.plugin import (
     Services,
     Snooze,
     Topic,
+    TransientError,
     is_canonical_uuid,
 )
 from genesys_sync_handlers._analytics import recording_started
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._ladder import Ladder
+from genesys_sync_handlers._restore import Restores
 from genesys_sync_handlers._times import iso, steady_now
 
 _READY = frozenset({"AVAILABLE", "RESTORED"})
 _LOST = {"DELETED": ReasonCode.DELETED_UPSTREAM, "ERROR": ReasonCode.FILESTATE_ERROR}
+_UNDER_WAY = frozenset({"UPLOADING", "ARCHIVED", "RESTORING"})
 _STATE_LIMIT = 64
 
 
 class DiscoverConfig(HandlerConfig):
-    """When to look and when to be content. All times count from the end of the conversation.
+    """When to look, when to be content, and what becomes of what the platform has archived. Times count from the end of the conversation.
 
     ladder         when looks are due, ascending; past the last rung at every multiple of it
     confirm_after  the earliest moment at which a conversation is finished
     confirm        `metadata`: only a definitive look finishes it (one more request a conversation);
                    `batch`: a look shared with other conversations is enough
-    give_up        the moment of the last look
+    give_up        the moment of the last look; for what is being restored it counts from when the conversation was first heard of
+    restore        whether archived recordings are brought back, by moving their `archiveDate`
+    restore_for    how long the platform is to keep them then
     """
 
     ladder: Annotated[tuple[PositiveDuration, ...], Field(min_length=1)] = (
@@ -61,6 +66,8 @@ class DiscoverConfig(HandlerConfig):
     confirm_after: PositiveDuration = timedelta(hours=1)
     confirm: Literal["metadata", "batch"] = "metadata"
     give_up: PositiveDuration = timedelta(hours=48)
+    restore: bool = True
+    restore_for: PositiveDuration = timedelta(days=7)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -78,6 +85,7 @@ class Discover(Handler[DiscoverConfig]):
     topics = (Topic.CONVERSATION_ENDED,)
     policy = Policy(concurrency=200, timeout=timedelta(minutes=3), attempts=20, time_limit=timedelta(hours=96))
     _services: Services
+    _restores: Restores
 
     def __init__(self, name: str, config: DiscoverConfig) -> None:
         super().__init__(name, config)
@@ -87,6 +95,7 @@ class Discover(Handler[DiscoverConfig]):
     async def running(self, services: Services) -> AsyncGenerator[None]:
         """Keeps the services; holds nothing open."""
         self._services = services
+        self._restores = Restores(services, keep=self.config.restore_for)
         yield
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
@@ -119,6 +128,8 @@ class Discover(Handler[DiscoverConfig]):
     async def _judge(self, event: Event, delivery: Delivery, look: Look, elapsed: timedelta, *, expected: bool | None) -> Outcome:
         news = tuple(_news(event, look.recordings, self._services.now()))
         pending = [recording for recording in look.recordings if not _is_final(recording)]
+        self._tell_unknown(pending)
+        refusals, restoring = await self._restore(event, pending)
         if self._ladder.confirming(elapsed) and (look.definitive or self.config.confirm == "batch"):
             if look.recordings and not pending:
                 return Done(news, _summary(look.recordings))
@@ -126,10 +137,34 @@ class Discover(Handler[DiscoverConfig]):
                 return Done(note="none expected")
         if not self._ladder.over(elapsed):
             return Snooze(_summary(look.recordings), self._wait(look, pending, elapsed), news)
-        if pending and delivery.snoozes == 0:
+        heard = self._services.now() - delivery.created_at
+        if pending and (delivery.snoozes == 0 or (restoring and heard < self.config.give_up)):
             # a failure commits no events: what this first look of an old conversation found is told before it is given up
             return Snooze(_summary(look.recordings), self._ladder.next_look(elapsed), news)
-        return self._given_up(pending, expected=expected)
+        return self._given_up(pending, refusals, expected=expected)
+
+    async def _restore(self, event: Event, pending: Sequence[RecordingInfo]) -> tuple[Sequence[PermanentError], bool]:
+        """The platform's refusals to restore, and whether anything is on its way back."""
+        archived = [recording for recording in pending if recording.file_state == "ARCHIVED"] if self.config.restore else []
+        restoring = any(recording.file_state == "RESTORING" for recording in pending)
+        refusals: list[PermanentError] = []
+        for recording in archived:
+            try:
+                refusal = await self._restores.ask(event.conversation_id or "", recording.recording_id)
+            except TransientError as error:
+                # not asked yet, or not known: the next look does, and what this one found is told meanwhile
+                self._services.log.info("restore_not_asked", recording_id=recording.recording_id, reason=error.reason)
+                refusal = None
+            if refusal is not None:
+                refusals.append(refusal)
+            else:
+                restoring = True
+        return refusals, restoring
+
+    def _tell_unknown(self, pending: Sequence[RecordingInfo]) -> None:
+        for recording in pending:
+            if recording.file_state not in _UNDER_WAY:
+                self._services.log.warning("file_state_unknown", recording_id=recording.recording_id, file_state=_state(recording))
 
     def _wait(self, look: Look, pending: Sequence[RecordingInfo], elapsed: timedelta) -> timedelta:
         """Once everything seen has reached its end, only the confirming look is left: rungs between would cost and show nothing."""
@@ -143,11 +178,16 @@ class Discover(Handler[DiscoverConfig]):
             expected = None if details is None else recording_started(details)
         return expected is False
 
-    def _given_up(self, pending: Sequence[RecordingInfo], *, expected: bool | None) -> Outcome:
+    def _given_up(self, pending: Sequence[RecordingInfo], refusals: Sequence[PermanentError], *, expected: bool | None) -> Outcome:
         if pending:
-            states = ", ".join(sorted({_state(recording) for recording in pending}))
+            states = sorted({_state(recording) for recording in pending})
             advice = "; archived ones must be restored, then replay this" if "ARCHIVED" in states else ""
-            raise PermanentError(f"{len(pending)} recordings never became downloadable ({states}){advice}", code=ReasonCode.NOT_READY)
+            if refusals:
+                reasons = "; ".join(sorted({refusal.reason for refusal in refusals}))
+                advice = f"; restoring was refused ({reasons}): grant what is missing or restore them, then replay this"
+            told = f"{len(pending)} recordings never became downloadable ({', '.join(states)}){advice}"
+            forbidden = any(refusal.code is ReasonCode.FORBIDDEN for refusal in refusals)
+            raise PermanentError(told, code=ReasonCode.FORBIDDEN if forbidden else ReasonCode.NOT_READY)
         if expected:
             raise PermanentError("the call was recorded, but no recording ever appeared", code=ReasonCode.NEVER_APPEARED)
         return Done(note="no recording appeared, and nothing says that one was made")
@@ -181,12 +221,19 @@ def _news(event: Event, recordings: Sequence[RecordingInfo], now: datetime) -> I
     for recording in recordings:
         state, rid = _state(recording), recording.recording_id
         identity = {"media": recording.media, "sessionId": recording.session_id}
+        ends = _deletion(recording.raw)
         yield event.derive(Topic.RECORDING_CREATED, occurred_at=now, recording_id=rid, body={**identity, "fileState": state})
         yield event.derive(Topic.RECORDING_STATUS_CHANGED, occurred_at=now, recording_id=rid, state=state, body={"fileState": state})
         if recording.file_state in _READY:
-            body = {**identity, "conversationEndedAt": ended, "revision": 1}
+            body = {**identity, "conversationEndedAt": ended, "revision": 1, **ends}
             yield event.derive(Topic.RECORDING_READY, occurred_at=now, recording_id=rid, body=body)
         elif recording.file_state in _LOST:
             reason = _LOST[recording.file_state]
             body = {"reason": reason.value, "fileState": state}
             yield event.derive(Topic.RECORDING_LOST, occurred_at=now, recording_id=rid, state=reason.value, body=body)
+
+
+def _deletion(raw: Mapping[str, Any]) -> dict[str, str]:
+    """When the platform will delete the recording, as far as the look told."""
+    date = raw.get("deleteDate")
+    return {"deleteDate": date} if isinstance(date, str) and len(date) <= _STATE_LIMIT else {}

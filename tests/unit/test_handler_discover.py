@@ -193,11 +193,12 @@ async def test_without_any_sign_of_recording_the_end_is_quiet(run: Run) -> None:
 
 
 async def test_an_archived_recording_waits_and_the_end_says_to_restore_it(run: Run) -> None:
-    outcome, _ = await run(2 * 3600, definitive("ARCHIVED"))
+    keep = {"restore": False}
+    outcome, _ = await run(2 * 3600, definitive("ARCHIVED"), config=keep)
     assert isinstance(outcome, Snooze)
     assert outcome.delay == timedelta(hours=1)
     with pytest.raises(PermanentError, match=r"ARCHIVED.*must be restored") as raised:
-        await run(48 * 3600, definitive("ARCHIVED"))
+        await run(48 * 3600, definitive("ARCHIVED"), config=keep)
     assert raised.value.code is ReasonCode.NOT_READY
 
 
