@@ -30,6 +30,7 @@ PERMISSIONS: Final = (
     "conversation:communication:view",
     "recording:recording:view",
     "recording:recording:editRetention",
+    "recording:orphan:view",
     "routing:queue:view",
     "speechAndTextAnalytics:data:view",
 )
@@ -87,6 +88,7 @@ class Recordings:
     appear_after: Span = Span(0.2, 0.4)
     available_after: Span = Span(0.5, 3.0)
     multipart: int = 0
+    orphans: int = 0
 
 
 @dataclass(frozen=True, slots=True)

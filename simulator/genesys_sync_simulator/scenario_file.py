@@ -176,6 +176,7 @@ _RECORDINGS: Mapping[str, Reader] = {
     "appear_after": _span,
     "available_after": _span,
     "multipart": _integer(0),
+    "orphans": _integer(0, 10_000),
 }
 _PLATFORM: Mapping[str, Reader] = {
     "rate_limit_per_minute": _integer(1),

@@ -17,6 +17,7 @@ from genesys_sync_simulator.api import (
     media,
     notifications,
     organization,
+    orphans,
     recordings,
     routing,
     socket,
@@ -25,7 +26,7 @@ from genesys_sync_simulator.api.middleware import gate
 from genesys_sync_simulator.conductor import Conductor, make_media, watch
 from genesys_sync_simulator.platform import Platform
 
-_AREAS = (login, organization, notifications, socket, routing, conversations, recordings, batch, analytics, media, control)
+_AREAS = (login, organization, notifications, socket, routing, conversations, recordings, orphans, batch, analytics, media, control)
 _LARGEST_BODY = 512_000
 
 

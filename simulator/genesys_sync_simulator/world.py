@@ -39,6 +39,8 @@ class World:
     restore_time: float = 2.0
     started_at: float | None = None
     restores: dict[str, float] = field(default_factory=dict)
+    kept_until: dict[str, float] = field(default_factory=dict)
+    """The `archiveDate` (epoch seconds) to which a restore has moved it."""
     _calls: Mapping[str, CallPlan] = field(init=False, repr=False)
     _recordings: Mapping[str, RecordingPlan] = field(init=False, repr=False)
 
@@ -78,9 +80,10 @@ class World:
         states = [(recording, self.state(recording, now)) for recording in call.recordings]
         return [(recording, state) for recording, state in states if state is not None]
 
-    def restore(self, recording: RecordingPlan, now: float) -> None:
-        """An archived recording begins to be restored; asked again, nothing changes."""
+    def restore(self, recording: RecordingPlan, now: float, until: float) -> None:
+        """An archived recording begins to be restored, until that moment; asked again, only the moment changes."""
         self.restores.setdefault(recording.id, self.offset(now))
+        self.kept_until[recording.id] = until
 
     def summary(self, now: float) -> dict[str, object]:
         """Counts for people and for tests: calls, and recordings by state."""

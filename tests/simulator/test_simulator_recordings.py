@@ -125,12 +125,12 @@ async def test_an_archived_recording_comes_back_when_its_archive_date_is_moved(p
         assert (archived["fileState"], archived["archiveMedium"], archived["mediaUris"]) == ("ARCHIVED", "CLOUDARCHIVE", None)
         assert (await sim.call("PUT", path, json={"archiveDate": "yesterday"})).status == 400
         restoring = await sim.call("PUT", path, json={"archiveDate": "2027-01-01T00:00:00Z"})
-        assert restoring.json["fileState"] == "RESTORING"
+        assert (restoring.json["fileState"], restoring.json["archiveDate"]) == ("RESTORING", "2027-01-01T00:00:00.000Z")
         sim.clock.jump(2)
         restored = (await sim.call("GET", path + "?formatId=WAV")).json
         assert restored["fileState"] == "RESTORED"
         assert restored["mediaUris"]["0"]
-        assert restored["restoreExpirationTime"]
+        assert restored["restoreExpirationTime"] == "2027-01-01T00:00:00.000Z"
 
 
 async def test_a_deleted_recording_has_no_media_and_cannot_be_archived(play) -> None:
@@ -246,3 +246,27 @@ async def test_the_settings_tell_how_long_addresses_live(play) -> None:
     async with play({"platform": {"url_life": "10m"}}) as sim:
         settings = (await sim.call("GET", "/api/v2/recording/settings")).json
         assert (settings["recordingPlaybackUrlTtl"], settings["recordingBatchDownloadUrlTtl"]) == (10, 10)
+
+
+async def test_a_restore_without_the_permission_is_refused(play) -> None:
+    client = {"id": "reader", "secret": "reader-secret", "permissions": ["recording:recording:view"]}
+    async with play({**ONE_WAV, "faults": {"archived": 1}, "clients": [client]}, log_in=False) as sim:
+        await sim.log_in("reader", "reader-secret")
+        await sim.until_end()
+        path = f"{conversation(sim)}/recordings/{sim.platform.world.plan.recordings[0].id}"
+        refused = await sim.call("PUT", path, json={"archiveDate": "2027-01-01T00:00:00Z"})
+        assert refused.status == 403
+        assert "recording:recording:editRetention" in str(refused.json)
+        assert (await sim.call("GET", "/api/v2/orphanrecordings")).status == 403
+
+
+async def test_orphans_are_listed_by_pages_and_found_by_id(play) -> None:
+    async with play({**ONE_WAV, "recordings": {"orphans": 30}}) as sim:
+        first = (await sim.call("GET", "/api/v2/orphanrecordings")).json
+        second = (await sim.call("GET", "/api/v2/orphanrecordings?pageNumber=2")).json
+        assert (len(first["entities"]), len(second["entities"]), first["total"], first["pageCount"]) == (25, 5, 30, 2)
+        orphan = second["entities"][0]
+        assert orphan["orphanStatus"] == "NO_CONVERSATION"
+        assert (await sim.call("GET", f"/api/v2/orphanrecordings/{orphan['id']}")).json["id"] == orphan["id"]
+        assert (await sim.call("GET", f"/api/v2/orphanrecordings/{orphan['id'][:-1]}z")).status == 404
+        assert (await sim.call("GET", "/api/v2/orphanrecordings?hasConversation=true")).json["total"] == 0

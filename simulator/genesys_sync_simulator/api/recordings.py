@@ -133,6 +133,7 @@ async def _wait(platform: Platform, request: web.Request, recording: RecordingPl
 def _common(platform: Platform, call: CallPlan, recording: RecordingPlan, state: str) -> Json:
     world = platform.world
     ended = world.moment(recording.ended)
+    kept = world.kept_until.get(recording.id, ended)
     fields: Json = {
         "id": recording.id,
         "name": "",
@@ -144,8 +145,8 @@ def _common(platform: Platform, call: CallPlan, recording: RecordingPlan, state:
         "annotations": [],
         "fileState": state,
         "archiveMedium": "CLOUDARCHIVE" if state in ("ARCHIVED", "RESTORING", "RESTORED") else None,
-        "archiveDate": iso(ended) if state in ("ARCHIVED", "RESTORING", "RESTORED") else None,
-        "restoreExpirationTime": iso(ended + _RETENTION) if state == "RESTORED" else None,
+        "archiveDate": iso(kept) if state in ("ARCHIVED", "RESTORING", "RESTORED") else None,
+        "restoreExpirationTime": iso(kept) if state == "RESTORED" else None,
         "deleteDate": iso(platform.now()) if state == "DELETED" else iso(ended + _RETENTION),
         "sessionId": recording.session_id,
     }
@@ -209,7 +210,7 @@ def _edit_retention(platform: Platform, recording: RecordingPlan, state: str, do
     except (TypeError, ValueError):
         raise bad_request("archiveDate must be an ISO 8601 moment.", code="invalid.date") from None
     if until > now:
-        platform.world.restore(recording, now)
+        platform.world.restore(recording, now, until)
 
 
 def _retention_query(platform: Platform) -> Any:
