@@ -76,7 +76,7 @@ class Opened:
 
 
 async def run(settings: Settings, *, base: Path) -> int:
-    """The daemon, until SIGTERM or SIGINT; 0 after a clean drain. `base` is the folder from which handler files are named.
+    """The daemon, until SIGTERM, SIGINT or SIGHUP; 0 after a clean drain. `base` is the folder from which handler files are named.
 
     A second signal cuts the drain short. Raises GenesysSyncError, one sentence, for what waiting cannot mend.
     """
@@ -210,8 +210,14 @@ async def _listen(opened: Opened) -> None:
 
 
 async def _obey_signals(stop: anyio.Event, work: TaskGroup) -> None:
-    """The first SIGTERM or SIGINT drains; the second ends what is still running (it is handed back to the ledger)."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """The first SIGTERM or SIGINT drains; the second ends what is still running (it is handed back to the ledger).
+
+    So does the SIGHUP of a terminal that is closed, unless it was to be ignored (`nohup`).
+    """
+    asked = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    with anyio.open_signal_receiver(*asked) as signals:
         async for number in signals:
             if stop.is_set():
                 _log.warning("second signal: not waiting any longer", signal=signal.Signals(number).name)

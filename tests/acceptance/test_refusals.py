@@ -88,6 +88,18 @@ def test_a_second_daemon_on_one_ledger(simulator: Callable[..., Any], daemon: Ca
     assert here.stop() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_told_to_stop_it_drains(
+    simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any], number: signal.Signals
+) -> None:
+    here = daemon(simulator(CALLS))
+    here.start()
+    wait(lambda: '"running"' in here.log, what="the daemon running")
+    here.process.send_signal(number)
+    assert here.process.wait(40) == 0
+    assert '"stopped"' in here.log
+
+
 def test_a_refused_permission_is_named_and_nothing_is_lost(
     simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any]
 ) -> None:
