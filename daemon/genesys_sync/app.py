@@ -32,6 +32,7 @@ from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
 from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError
 from genesys_sync.feed.listener import Feed
 from genesys_sync.genesys import platform as genesys_platform
+from genesys_sync.genesys.visibility import Visibility
 from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Ledger
@@ -73,6 +74,7 @@ class Opened:
     dispatcher: Dispatcher
     pulse: Pulse
     condition: Condition
+    visibility: Visibility
 
 
 async def run(settings: Settings, *, base: Path) -> int:
@@ -136,7 +138,8 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
         pulse = Pulse(clock, turned_at=lambda: dispatcher.turned_at)
-        yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition())
+        visibility = Visibility(platform, clock=clock, metrics=metrics)
+        yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition(), visibility)
 
 
 async def _serve(opened: Opened) -> None:
@@ -159,6 +162,7 @@ async def _serve(opened: Opened) -> None:
         _log.info("health listens", address=f"{host}:{port}")
         surroundings.start_soon(LoopGuard(opened.pulse, clock=opened.clock, metrics=opened.metrics).run)
         surroundings.start_soon(_prove, opened)
+        surroundings.start_soon(opened.visibility.run)
         surroundings.start_soon(_feed_watchdog, opened)
         async with anyio.create_task_group() as work:
             surroundings.start_soon(_obey_signals, stop, work)
@@ -204,6 +208,7 @@ async def _listen(opened: Opened) -> None:
         clock=opened.clock,
         settings=opened.settings.feed,
         metrics=opened.metrics,
+        book=opened.settings.channel_book,
     )
     opened.condition.feed = feed
     await feed.run()
@@ -272,6 +277,7 @@ def report(opened: Opened) -> HealthReport:
         "topics_refused": feed is not None and feed.rejected > 0,
         "topics_left_out": feed is not None and feed.left_out > 0,
         "backfill_refused": feed is not None and bool(feed.backfill_refused),
+        "sensitive_not_visible": opened.visibility.sensitive is False,
     }
     facts: dict[str, int | str] = {"running": sum(opened.dispatcher.running.values())}
     if feed is not None:
@@ -285,7 +291,7 @@ def report(opened: Opened) -> HealthReport:
     return HealthReport(
         live=not stalled,
         ready=condition.ledger_writable and flowing,
-        reasons=(*stalled, *(code for code, true in found.items() if true)),
+        reasons=(*stalled, *(code for code, true in found.items() if true), *(feed.alerts if feed is not None else ())),
         facts=facts,
     )
 

@@ -54,6 +54,10 @@ class Metrics:
         self.api_rate_pauses = Counter("genesys_sync_api_rate_pauses", "Pauses that a 429 began.", registry=r)
         self.api_waiting = Gauge("genesys_sync_api_waiting", "Requests that wait for the rate budget.", ["lane"], registry=r)
         self.api_budget = Gauge("genesys_sync_api_budget_remaining", "Requests left in the current rate window.", registry=r)
+        self.orphan_recordings = Gauge("genesys_sync_orphan_recordings", "Recordings that belong to no conversation.", registry=r)
+        self.unknown_file_states = Counter(
+            "genesys_sync_unknown_file_states", "Recordings that were seen in a file state that is not documented.", registry=r
+        )
         self.media_bytes = Counter("genesys_sync_media_bytes", "Bytes of media downloaded.", registry=r)
         self.media_downloads = Counter("genesys_sync_media_downloads", "Downloads, by how they ended.", ["outcome"], registry=r)
         self.storage_free_bytes = Gauge("genesys_sync_storage_free_bytes", "Free space on the archive's file system.", registry=r)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import CredentialsRefused
+from genesys_sync.genesys.grants import SENSITIVE, holds
 from genesys_sync.genesys.platform import Platform, connect
 from genesys_sync.metrics import Metrics
 from genesys_sync.settings import Credentials, GenesysSettings
@@ -33,6 +34,7 @@ recordings_per_call = [1]
 [recordings]
 appear_after = ["50ms", "100ms"]
 available_after = ["100ms", "300ms"]
+orphans = 30
 [platform]
 batch_job_time = "200ms"
 transcode_time = "100ms"
@@ -143,6 +145,15 @@ async def test_queues_channels_and_topics(simulator: dict[str, Any]) -> None:
         assert [(state.id, state.permitted) for state in states] == [(topics[0], True), (topics[1], False)]
         platform.tokens.invalidate()
         assert await platform.queues() == queues
+
+
+async def test_what_the_client_may_do_and_the_orphans_of_all_pages(simulator: dict[str, Any]) -> None:
+    async with connect(settings_for(simulator), credentials_for(simulator), clock=SystemClock(), metrics=Metrics()) as platform:
+        granted = await platform.grants()
+        assert granted is not None
+        assert holds("recording:recording:editRetention", granted)
+        assert not holds(SENSITIVE, granted)
+        assert len(set(await platform.orphans())) == 30
 
 
 async def test_a_wrong_secret_is_refused_in_one_sentence(simulator: dict[str, Any]) -> None:

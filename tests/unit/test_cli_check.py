@@ -16,8 +16,9 @@ from anyio import to_thread
 
 from genesys_sync.cli import main
 from genesys_sync.cli.check import Level
-from genesys_sync.cli.probes import Probe, holds, judge, judge_topic, permissions_of
+from genesys_sync.cli.probes import Probe, judge, judge_topic
 from genesys_sync.errors import PermanentError, ReasonCode
+from genesys_sync.genesys.grants import holds, permissions_of
 
 TOPIC = "v2.routing.queues.{id}.conversations"
 GRANTS = {"grants": [{"role": {"policies": [{"domain": "recording", "entityName": "*", "actions": ["view", "viewSensitiveData"]}]}}]}

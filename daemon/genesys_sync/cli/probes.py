@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from genesys_sync.dispatch.execution import DeliveryAudit
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, CredentialsRefused, GenesysSyncError, PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys import platform as genesys_platform
+from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
 from genesys_sync.metrics import Metrics
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.services import Genesys, Services
@@ -27,10 +28,6 @@ from genesys_sync.storage.local import LocalStorage
 
 PROBE_SECONDS: Final = 30.0
 TOPIC: Final = "v2.routing.queues.{id}.conversations"
-SENSITIVE: Final = "recording:recording:viewSensitiveData"
-
-Grants = Set[tuple[str, str, str]]
-"""Permissions as (domain, entity, action)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ async def _topic(platform: Genesys, granted: Grants | None) -> Finding:
 
 def judge_topic(answer: object, granted: Grants | None) -> Finding:
     """Whether the topic on which the feed depends is offered over the socket, and to this client. Pure."""
-    for topic in _objects(answer, "entities"):
+    for topic in objects(answer, "entities"):
         if topic.get("id") == TOPIC:
             transports = topic.get("transports")
             if isinstance(transports, list) and transports and not {"All", "Websocket"} & set(map(str, transports)):
@@ -162,7 +159,7 @@ def _judge_requirements(needed: Sequence[Sequence[str]], granted: Grants | None)
 def requirements(topic: Mapping[str, Any]) -> list[list[str]]:
     """The permissions that the platform enforces on a topic: of each inner list, one. Pure."""
     needed = []
-    for detail in _objects(topic, "permissionDetails"):
+    for detail in objects(topic, "permissionDetails"):
         listed = detail.get("permissions")
         named = [str(permission) for permission in listed if _is_permission(permission)] if isinstance(listed, list) else []
         if not named or detail.get("enforced") is False:
@@ -193,28 +190,6 @@ def _sensitive(granted: Grants | None) -> Finding:
     if not holds(SENSITIVE, granted):
         return warn("permission", f"{SENSITIVE} is missing: recordings with redacted parts will be left out by the platform without a word")
     return ok("permission", f"{SENSITIVE} (recordings with redacted parts)")
-
-
-def permissions_of(answer: object) -> Grants | None:
-    """What `authorization/subjects/me` grants, as (domain, entity, action); None when it told no policy at all. Pure."""
-    granted = set()
-    for grant in _objects(answer, "grants"):
-        for policy in _objects(grant.get("role"), "policies"):
-            actions = policy.get("actions")
-            for action in actions if isinstance(actions, list) else []:
-                granted.add((str(policy.get("domain")), str(policy.get("entityName")), str(action)))
-    return granted or None
-
-
-def holds(permission: str, granted: Grants) -> bool:
-    """Whether the grants cover the permission, `*` standing for anything. Pure."""
-    wanted = permission.split(":")
-    return any(all(part in ("*", want) for part, want in zip(policy, wanted, strict=True)) for policy in granted)
-
-
-def _objects(answer: object, key: str) -> list[Mapping[str, Any]]:
-    listed = answer.get(key) if isinstance(answer, Mapping) else None
-    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
 
 async def check_handlers(settings: Settings, credentials: Credentials, handlers: Sequence[LoadedHandler]) -> AsyncIterator[Finding]:

@@ -14,8 +14,8 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.client import Client
-from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.details_query import details_query, parse_time
+from genesys_sync.genesys.lanes import Lane
 from genesys_sync.logs import get_logger
 from genesys_sync.settings import GenesysSettings
 

@@ -21,6 +21,7 @@ from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import Client
 from genesys_sync.genesys.conversations import ConversationService
+from genesys_sync.genesys.grants import Grants, objects, permissions_of
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.metrics import Metrics
@@ -28,6 +29,7 @@ from genesys_sync.settings import Credentials, GenesysSettings
 
 _CONNECTIONS = 32
 _QUEUE_PAGES_MAX = 1000
+_ORPHAN_PAGES_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,24 @@ class Platform:
                 break
         return list(found.values())
 
+    async def grants(self) -> Grants | None:
+        """What the client's role grants; None when the answer tells nothing of it. Raises TransientError or PermanentError."""
+        return permissions_of((await self._client.call("GET", "/api/v2/authorization/subjects/me", lane=Lane.CONTROL)).body)
+
+    async def orphans(self) -> list[str]:
+        """The ids of the recordings that belong to no conversation, of all pages (the platform lists 500 at most). Raises TransientError
+        or PermanentError."""
+        found: dict[str, None] = {}
+        for page in range(1, _ORPHAN_PAGES_MAX + 1):
+            params = {"pageSize": "25", "pageNumber": str(page)}
+            body = (await self._client.call("GET", "/api/v2/orphanrecordings", params=params, shape=dict, lane=Lane.RECONCILE)).body
+            entities = objects(body, "entities")
+            found |= dict.fromkeys(orphan for entity in entities if (orphan := canonical_uuid(entity.get("id"))) is not None)
+            pages = body.get("pageCount")
+            if not entities or (isinstance(pages, int) and page >= pages):
+                break
+        return list(found)
+
     async def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object | None = None) -> Any:
         """See `services.Genesys.request`."""
         return (await self._client.call(method.upper(), path, params=params, json=json)).body
@@ -129,7 +149,7 @@ async def connect(
         yield Platform(
             client,
             tokens=tokens,
-            recordings=RecordingService(client, tasks, settings, clock=clock),
+            recordings=RecordingService(client, tasks, settings, clock=clock, metrics=metrics),
             conversations=ConversationService(client, tasks, settings, clock=clock),
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
         )

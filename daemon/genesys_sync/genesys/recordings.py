@@ -16,11 +16,13 @@ from genesys_sync.events import is_canonical_uuid
 from genesys_sync.genesys.batches import ITEMS_MAX, Batches, BatchResult, item_error
 from genesys_sync.genesys.client import Client
 from genesys_sync.genesys.gather import Answers, Gatherer, halving
+from genesys_sync.metrics import Metrics
 from genesys_sync.services import Look, MediaPart, MediaUrl, RecordingInfo
 from genesys_sync.settings import GenesysSettings
 
 Parts = tuple[MediaPart, ...]
 
+FILE_STATES = frozenset({"UPLOADING", "AVAILABLE", "ARCHIVED", "RESTORING", "RESTORED", "DELETED", "ERROR"})
 REMEMBERED_MAX = 10_000
 TRANSCODE_PATIENCE = 60.0
 """Seconds that one `locate` with a format waits for the platform's transcoder."""
@@ -39,8 +41,9 @@ _CONTENT_TYPES = {
 class RecordingService:
     """Implements `services.Recordings`."""
 
-    def __init__(self, client: Client, tasks: TaskGroup, settings: GenesysSettings, *, clock: Clock) -> None:
+    def __init__(self, client: Client, tasks: TaskGroup, settings: GenesysSettings, *, clock: Clock, metrics: Metrics) -> None:
         self._client = client
+        self._unknown_states = metrics.unknown_file_states
         self._clock = clock
         self._batch_from = settings.batch_from
         self._batches = Batches(client, clock=clock, poll=settings.batch_poll)
@@ -77,7 +80,9 @@ class RecordingService:
 
     async def _metadata(self, conversation_id: str) -> Look:
         reply = await self._client.call("GET", f"/api/v2/conversations/{conversation_id}/recordingmetadata", shape=list)
-        return Look(tuple(parse_metadata(reply.body)), definitive=True)
+        infos = tuple(parse_metadata(reply.body))
+        self._unknown_states.inc(sum(info.file_state not in FILE_STATES for info in infos))
+        return Look(infos, definitive=True)
 
     async def _look_at_all(self, conversation_ids: Sequence[str]) -> Answers[str, Look]:
         if len(conversation_ids) < self._batch_from:

@@ -1,0 +1,116 @@
+"""What cannot be seen is told: once in the log, and in health and metrics for as long as it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from genesys_sync.errors import PermanentError, ReasonCode, TransientError
+from genesys_sync.genesys.grants import Grants
+from genesys_sync.genesys.visibility import AGAIN, EVERY, Visibility
+from genesys_sync.metrics import Metrics
+from genesys_sync.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+PLAIN = {("recording", "recording", "view")}
+ALL = {("recording", "recording", "*")}
+ORPHANS = [f"e0e0e0e0-0000-4000-8000-{number:012d}" for number in range(60)]
+
+
+class Platform:
+    """Answers from what it is set to; an exception is raised."""
+
+    def __init__(self) -> None:
+        self.granted: Grants | Exception | None = ALL
+        self.listed: Sequence[str] | Exception = []
+        self.asked = 0
+
+    async def grants(self) -> Grants | None:
+        self.asked += 1
+        if isinstance(self.granted, Exception):
+            raise self.granted
+        return self.granted
+
+    async def orphans(self) -> Sequence[str]:
+        if isinstance(self.listed, Exception):
+            raise self.listed
+        return self.listed
+
+
+@pytest.fixture
+def platform() -> Platform:
+    return Platform()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def visibility(platform: Platform, metrics: Metrics) -> Visibility:
+    return Visibility(platform, clock=FakeClock(), metrics=metrics)
+
+
+async def lines(visibility: Visibility) -> list[str]:
+    with capture_logs() as logs:
+        await visibility.look()
+    return [line["event"] for line in logs]
+
+
+async def test_a_missing_permission_for_sensitive_recordings_is_told_once_and_its_return_too(
+    platform: Platform, visibility: Visibility
+) -> None:
+    assert visibility.sensitive is None
+    platform.granted = PLAIN
+    assert await lines(visibility) == ["sensitive_not_visible"]
+    assert await lines(visibility) == []
+    assert visibility.sensitive is False
+    platform.granted = ALL
+    assert await lines(visibility) == ["sensitive_visible"]
+    assert visibility.sensitive is True
+
+
+@pytest.mark.parametrize("granted", [None, PermanentError("no", code=ReasonCode.FORBIDDEN)])
+async def test_grants_that_cannot_be_read_prove_nothing(platform: Platform, visibility: Visibility, granted: Exception | None) -> None:
+    platform.granted = granted
+    assert await lines(visibility) == []
+    assert visibility.sensitive is None
+
+
+async def test_orphans_are_counted_and_new_ones_named_once(platform: Platform, visibility: Visibility, metrics: Metrics) -> None:
+    platform.listed = ORPHANS[:2]
+    assert await lines(visibility) == ["orphan_recordings"]
+    assert await lines(visibility) == []
+    platform.listed = ORPHANS
+    with capture_logs() as logs:
+        await visibility.look()
+    assert (logs[0]["total"], logs[0]["new"], len(logs[0]["ids"])) == (60, 58, 50)
+    assert visibility.orphans == 60 == metrics.registry.get_sample_value("genesys_sync_orphan_recordings")
+
+
+async def test_a_list_that_may_not_be_read_is_said_once_and_counts_as_unknown(platform: Platform, visibility: Visibility) -> None:
+    platform.listed = PermanentError("no", code=ReasonCode.FORBIDDEN)
+    assert await lines(visibility) == ["orphans_not_visible"]
+    assert await lines(visibility) == []
+    assert visibility.orphans is None
+
+
+async def test_it_looks_every_hour_and_sooner_after_trouble(platform: Platform, metrics: Metrics) -> None:
+    clock = FakeClock()
+    platform.granted = TransientError("away")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Visibility(platform, clock=clock, metrics=metrics).run)
+        await clock.advance(0)
+        platform.granted = ALL
+        await clock.advance(AGAIN)
+        assert platform.asked == 2
+        await clock.advance(EVERY - 1)
+        assert platform.asked == 2
+        await clock.advance(1)
+        assert platform.asked == 3
+        tasks.cancel_scope.cancel()
