@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check format bench clean help
+.PHONY: demo test test-all acceptance check format bench clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      the main job, end to end, against the simulator (about 40 s)"
 	@echo "make test      every test that is quick (under 5 minutes)"
 	@echo "make test-all  the long proofs too: 2 GB recording, more kills"
+	@echo "make acceptance  faults, kills and power cuts; what is lost, altered, late (docs/howto/acceptance.md)"
 	@echo "make check     ruff, mypy strict, import-linter"
 	@echo "make bench     measurements, as ratios"
 
@@ -30,6 +31,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+acceptance: $(READY)
+	$(BIN)/python -m tests.harness $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
