@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from genesys_sync import cli
 from genesys_sync.errors import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_USAGE, CredentialsRefused, LedgerLocked, LedgerTooNew, PortInUse
 from genesys_sync.settings import Settings, load
 
 PROJECT = Path(__file__).parents[2]
 SYSTEMD = PROJECT / "systemd"
 UNITS = ("genesys-sync.service", "genesys-sync@.service")
+SCRUB = "genesys-sync-verify"
 INSTALLED = "/opt/genesys-sync/bin/genesys-sync"
 EXPOSURE = 11
 """Tenths: what `systemd-analyze security` may show at most."""
@@ -101,6 +103,43 @@ def test_every_line_is_explained() -> None:
     told = {key for key in settings_of(UNITS[0]) if re.search(rf"`{key}(=[^`]*)?`", text) or key.startswith("ProtectKernel")}
     assert "`ProtectKernel…`" in text
     assert set(settings_of(UNITS[0])) - told - understood == set()
+
+
+@needs_systemd
+def test_the_scrub_and_its_timer_are_accepted_and_the_scrub_exposes_next_to_nothing(tmp_path: Path) -> None:
+    for kind in ("service", "timer"):
+        text = (SYSTEMD / f"{SCRUB}.{kind}").read_text()
+        (tmp_path / f"{SCRUB}.{kind}").write_text(text.replace(INSTALLED, str(Path(sys.executable).parent / "genesys-sync")))
+    for kind in ("service", "timer"):
+        done = analyze("verify", "--man=no", str(tmp_path / f"{SCRUB}.{kind}"))
+        assert done.returncode == 0, done.stderr
+        assert [line for line in done.stderr.splitlines() if SCRUB in line] == []
+    done = analyze("security", "--offline=true", "--threshold=3", "--no-pager", str(tmp_path / f"{SCRUB}.service"))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_scrub_has_every_restriction_of_the_daemon_and_no_network() -> None:
+    scrub, daemon = settings_of(f"{SCRUB}.service"), settings_of(UNITS[0])
+    kinds = ("Protect", "Private", "Restrict", "System", "NoNew", "Capability", "Ambient", "Lock", "Memory", "Device", "Keyring", "Remove")
+    restrictions = [key for key in daemon if key.startswith(kinds) and key != "RestrictAddressFamilies"]
+    assert len(restrictions) > 20
+    assert {key: scrub.get(key) for key in restrictions} == {key: daemon[key] for key in restrictions}
+    assert (scrub["PrivateNetwork"], scrub["RestrictAddressFamilies"], scrub["IPAddressDeny"]) == (["yes"], ["AF_UNIX"], ["any"])
+
+
+def test_the_scrubs_command_is_one_that_there_is(tmp_path: Path) -> None:
+    (start,) = settings_of(f"{SCRUB}.service")["ExecStart"]
+    words = start.split()[1:]
+    args = cli._parser().parse_args(words)
+    assert (args.command, args.slice.total) == ("verify", 30)
+
+
+def test_each_line_of_the_scrub_is_explained() -> None:
+    text = (SYSTEMD / "README.md").read_text()
+    understood = {"Description", "Documentation", "WantedBy", "ExecStart", "Group", "StateDirectory", "WorkingDirectory"}
+    keys = set(settings_of(f"{SCRUB}.service")) | set(settings_of(f"{SCRUB}.timer"))
+    told = {key for key in keys if re.search(rf"`{key}(=[^`]*)?`", text) or key.startswith("ProtectKernel")}
+    assert keys - told - understood == set()
 
 
 PR_SET_MDWE = 65
