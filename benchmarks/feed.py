@@ -116,8 +116,16 @@ class _Platform:
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> Sequence[_Topic]:
         return [_Topic(topic) for topic in topics]
 
+    async def requirements(self) -> Mapping[str, Sequence[str]]:
+        return {}
+
     def invalidate(self) -> None:
         return None
+
+    def refresh(self) -> None:
+        return None
+
+    ends_at = None
 
     async def ended_between(self, start: datetime, end: datetime, *, long_calls: timedelta) -> AsyncIterator[Mapping[str, Any]]:
         return

@@ -132,6 +132,7 @@ class FeedSettings(_Section):
     topics: tuple[str, ...] = ()
     ping_every: PositiveDuration = timedelta(seconds=25)
     silence: PositiveDuration = timedelta(seconds=35)
+    starved_after: PositiveDuration = timedelta(minutes=10)
     connect_timeout: PositiveDuration = timedelta(seconds=15)
     backoff_base: PositiveDuration = timedelta(seconds=1)
     backoff_cap: PositiveDuration = timedelta(seconds=60)
@@ -255,6 +256,11 @@ class Settings(_Section):
     def audit_folder(self) -> Path:
         """`audit.folder`, else `audit` beside the ledger."""
         return self.audit.folder or Path(self.ledger.url.removeprefix("sqlite:///")).parent / "audit"
+
+    @property
+    def channel_book(self) -> Path:
+        """Where the feed keeps its channels' addresses, for its owner alone: beside the ledger, which is no place for a secret."""
+        return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.channels")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ from genesys_sync.feed.protocol import (
 Moves = list[tuple[ConnectionState, ConnectionState, str]]
 
 
-def make(*, ping_every: float = 25, silence: float = 35, renew_at: float = 1e9, moves: Moves | None = None) -> Protocol:
+def make(*, ping_every: float = 25, silence: float = 35, moves: Moves | None = None) -> Protocol:
     told: Moves = [] if moves is None else moves
-    return Protocol(now=0.0, ping_every=ping_every, silence=silence, renew_at=renew_at, moved=lambda *move: told.append(move))
+    return Protocol(now=0.0, ping_every=ping_every, silence=silence, moved=lambda *move: told.append(move))
 
 
 def test_quiet_is_answered_by_one_ping() -> None:
@@ -83,7 +83,6 @@ def test_every_frame_is_a_sign_of_life_and_answers_the_ping(frame: Frame) -> Non
 @pytest.mark.parametrize(
     ("frame", "cause", "following"),
     [
-        (SocketClosing(), Cause.SOCKET_CLOSING, Next.SAME_CHANNEL),
         (NoLongerSubscribed("another_channel_subscribed"), Cause.NO_LONGER_SUBSCRIBED, Next.NEW_CHANNEL),
         (TokenRevoked("user_tokens_revoked"), Cause.TOKEN_REVOKED, Next.NEW_TOKEN),
         (BadFrame(FaultCode.FRAME_NOT_UTF8, "2 bytes", ""), Cause.FRAME_NOT_UTF8, Next.SAME_CHANNEL),
@@ -102,12 +101,21 @@ def test_frames_that_do_not(frame: Frame) -> None:
     assert make().received(frame, 1.0) is None
 
 
-def test_a_channel_is_replaced_at_its_time_however_lively_it_is() -> None:
-    protocol = make(renew_at=100.0)
-    protocol.received(Heartbeat(), 99.0)
+def test_an_announced_close_is_read_on_and_told_as_announced_when_it_comes() -> None:
+    protocol = make()
 
-    assert protocol.due(99.0) == 100.0
-    assert protocol.tick(100.0) == Ending(cause=Cause.CHANNEL_EXPIRING, next=Next.NEW_TOKEN)
+    assert protocol.received(SocketClosing(), 1.0) is None
+    assert (protocol.closing, protocol.state) == (True, ConnectionState.OPEN)
+
+    ending = protocol.end(close_ending(1001))
+    assert (ending.cause, ending.next, ending.detail) == (Cause.SOCKET_CLOSING, Next.SAME_CHANNEL, "1001")
+
+
+def test_an_announced_close_does_not_hide_a_refusal() -> None:
+    protocol = make()
+    protocol.received(SocketClosing(), 1.0)
+
+    assert protocol.end(close_ending(4401)) == close_ending(4401)
 
 
 def test_silence_while_we_do_not_read_says_nothing() -> None:
@@ -167,10 +175,7 @@ def test_closes_that_speak_of_rights_renew_the_token_first(code: int) -> None:
 @pytest.mark.parametrize(
     ("status", "following"),
     [
-        (200, Next.SAME_CHANNEL),
-        (302, Next.SAME_CHANNEL),
         (401, Next.NEW_TOKEN),
-        (403, Next.NEW_CHANNEL),
         (404, Next.NEW_CHANNEL),
         (410, Next.NEW_CHANNEL),
         (429, Next.SAME_CHANNEL),
@@ -182,6 +187,19 @@ def test_a_refused_upgrade_says_what_comes_next(status: int, following: Next) ->
     ending = upgrade_ending(status, retry_after=7.0)
 
     assert (ending.next, ending.wait, ending.detail) == (following, 7.0, f"status {status}")
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_an_answer_that_is_no_upgrade_is_an_invalid_handshake(status: int) -> None:
+    ending = upgrade_ending(status, retry_after=0.0)
+
+    assert (ending.cause, ending.next, ending.wait) == (Cause.HANDSHAKE_INVALID, Next.SAME_CHANNEL, 0.0)
+    assert ending.detail == f"WS_HANDSHAKE_INVALID: status {status}"
+
+
+def test_a_forbidden_upgrade_is_tried_again_after_five_minutes() -> None:
+    assert upgrade_ending(403, retry_after=7.0).wait == 300.0
+    assert upgrade_ending(403, retry_after=400.0).wait == 400.0
 
 
 @pytest.mark.parametrize(

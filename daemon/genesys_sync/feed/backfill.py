@@ -25,7 +25,7 @@ from genesys_sync.backoff import delays
 from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerFull, PermanentError
 from genesys_sync.events import Event, Origin
-from genesys_sync.feed.facts import conversation_ended
+from genesys_sync.feed.facts import ConversationEnd, conversation_ended
 from genesys_sync.feed.intake import STREAM
 from genesys_sync.feed.platform import FeedPlatform
 from genesys_sync.feed.protocol import PLATFORM_ERRORS, failure_ending
@@ -89,6 +89,8 @@ class Backfill:
         metrics: Metrics,
         conversations: LiveConversations,
         random: Callable[[], float] = system_random,
+        witness: Callable[[ConversationEnd], None] = lambda _end: None,
+        in_haste: Callable[[], bool] = lambda: False,
     ) -> None:
         self._platform = platform
         self._ledger = ledger
@@ -98,6 +100,8 @@ class Backfill:
         self._metrics = metrics
         self._conversations = conversations
         self._random = random
+        self._witness = witness
+        self._in_haste = in_haste
         self._overlap_ms = _ms(settings.backfill_overlap)
         self._wake = anyio.Event()
         self._paging = anyio.Lock()
@@ -172,13 +176,21 @@ class Backfill:
         return AuditEntry(at=self._clock.now(), actor="feed", action=action, target=f"{from_ms}-{to_ms}", outcome="success", facts=facts)
 
     async def _reconcile(self) -> None:
+        """At each `reconcile_every`; thrice as often, and then only what is new, while no events come."""
+        every = self._settings.reconcile_every.total_seconds()
+        third, thirds = every / 3, 0
         while True:
-            await self._clock.sleep(self._settings.reconcile_every.total_seconds())
-            await self._persist(self._page_recent)
+            await self._clock.sleep(third)
+            thirds += 1
+            if thirds == 3:
+                thirds = 0
+                await self._persist(partial(self._page_recent, self._settings.reconcile_window))
+            elif self._in_haste():
+                await self._persist(partial(self._page_recent, 2 * self._settings.reconcile_every / 3))
 
-    async def _page_recent(self) -> None:
+    async def _page_recent(self, window: timedelta) -> None:
         now = self._clock.epoch_ms()
-        await self._page(now - _ms(self._settings.reconcile_window), now, _Count())
+        await self._page(now - _ms(window), now, _Count())
 
     async def _page(self, from_ms: int, to_ms: int, count: _Count) -> None:
         """Everything that ended in the interval is in the ledger afterwards. One paging at a time: the rate budget is shared."""
@@ -191,6 +203,7 @@ class Backfill:
                     if folded.faults:
                         self._metrics.backfill_conversations.labels("unreadable").inc()
                     continue
+                self._witness(folded.end)
                 batch.append(conversation_ended(folded.end, organization_id=self._platform.organization_id, origin=Origin.BACKFILL))
                 if len(batch) >= _BATCH:
                     await self._record(batch, count)

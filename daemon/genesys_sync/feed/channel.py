@@ -1,13 +1,15 @@
-"""The notification channel that we hold: made when needed, never in haste, given up when it can no longer be trusted."""
+"""A shard's channels: the one that it listens to and the one that is to follow. Made when needed, never in haste, given up when they can
+no longer be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from genesys_sync.clock import Clock
+from genesys_sync.feed.book import ChannelBook, Entry, digest
 from genesys_sync.feed.platform import ChannelView, FeedPlatform
 from genesys_sync.feed.protocol import LONG_LIVED, REFUSED_WAIT, Cause, Ending, Next
 from genesys_sync.feed.subscriptions import Subscriptions
@@ -22,79 +24,203 @@ _RENEW_AT: Final = 0.8
 _RENEW_JITTER: Final = 0.1
 _FAILURES_MOST: Final = 10
 _TOKEN_FRESH: Final = 3600.0
+_GONE: Final = frozenset({Cause.CHANNEL_GONE, Cause.TOKEN_REVOKED, Cause.NO_LONGER_SUBSCRIBED})
 
 _log = get_logger("feed.channel")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenChannel:
-    """A channel whose topics are set. `renew_at` is the monotonic time from which on it is to be replaced."""
+    """A channel. `renew_at` is the monotonic time from which on it is to be replaced.
+
+    topics   those that the platform has been given; None before that
+    foreign  made by an earlier process, with another token: whether we may change its topics is not published
+    """
 
     id: str
     uri: MediaUrl
     renew_at: float
+    entry: Entry = field(repr=False)
+    topics: tuple[str, ...] | None = None
+    foreign: bool = False
 
 
 class ChannelKeeper:
-    """One channel at a time. The platform keeps twenty and evicts the rest, so a new one is made at most every 5 s, and ever more
-    rarely while they are lost one after the other."""
+    """The channels of one shard. The platform keeps twenty and evicts the rest, so a new one is made at most every 5 s, ever more
+    rarely while they are lost one after the other, and not at all while the book says so."""
 
-    def __init__(self, *, platform: FeedPlatform, subscriptions: Subscriptions, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        shard: int,
+        platform: FeedPlatform,
+        subscriptions: Subscriptions,
+        book: ChannelBook,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self._shard = shard
         self._platform = platform
         self._subscriptions = subscriptions
+        self._book = book
         self._clock = clock
         self._random = random
-        self._channel: OpenChannel | None = None
-        self._subscribed = False
+        self.present: OpenChannel | None = None
+        self.coming: OpenChannel | None = None
         self._failures = 0
         self._created_at: float | None = None
         self._interval = CREATE_EVERY
         self._token_since = clock.monotonic()
+        self._first = True
 
     async def subscribed(self) -> OpenChannel | Ending:
         """The channel to connect to, made and subscribed where it is not yet; or why there is none. Raises what the platform raises."""
-        if self._channel is not None and self._clock.monotonic() >= self._channel.renew_at:
-            self.ended(Ending(cause=Cause.CHANNEL_EXPIRING, next=Next.NEW_TOKEN), live_for=0.0)
-        channel = self._channel or await self._create()
-        self._channel = channel
-        if not self._subscribed:
-            await self._subscriptions.apply(channel.id, anew=True)
-            if not self._subscriptions.permitted:
-                return Ending(cause=Cause.NOTHING_PERMITTED, detail="no topic is permitted", wait=REFUSED_WAIT)
-            self._subscribed = True
-        return channel
+        topics = self._subscriptions.topics_of(self._shard)
+        if not topics:
+            return Ending(cause=Cause.NOTHING_PERMITTED, detail="no topic is wanted", wait=REFUSED_WAIT)
+        if self.present is not None and self._clock.monotonic() >= self.present.renew_at:
+            await self.ended(Ending(cause=Cause.CHANNEL_EXPIRING, next=Next.NEW_TOKEN), live_for=0.0)
+        if self.present is None:
+            self.present = self._taken_up(topics)
+        if self.present is None:
+            made = await self._create(planned=False)
+            if isinstance(made, Ending):
+                return made
+            self.present = made
+        return await self._with_topics(self.present)
 
-    def ended(self, ending: Ending, *, live_for: float) -> None:
-        """A round ended: keep what the next one can use. A channel that fails ten times without living for long is given up."""
+    async def successor(self, cause: Cause) -> OpenChannel | Ending:
+        """A second channel beside the present one, subscribed: the one that was already made for this, where it is still good."""
+        if self.coming is None:
+            if cause is Cause.CHANNEL_EXPIRING or self._token_is_old():
+                self._platform.tokens.refresh()
+                self._token_since = self._clock.monotonic()
+            made = await self._create(planned=True)
+            if isinstance(made, Ending):
+                return made
+            self.coming = made
+        return await self._with_topics(self.coming)
+
+    async def promote(self) -> None:
+        """The successor is live: from now on it is the present one."""
+        if self.present is not None:
+            await self._book.left(self.present.id)
+        self.present, self.coming, self._failures = self.coming, None, 0
+
+    async def successor_failed(self, ending: Ending) -> None:
+        """What was to follow did not become live. It is tried again where it may still be good."""
+        if self.coming is not None and ending.next is not Next.SAME_CHANNEL:
+            await self._give_up(self.coming, ending)
+            self.coming = None
+        if ending.next is Next.NEW_TOKEN:
+            self._platform.tokens.refresh()
+
+    async def reapply(self) -> Ending | None:
+        """Set the present channel's topics anew if they are no longer those that are wanted. Raises what the platform raises."""
+        channel = self.present
+        if channel is None or channel.topics == self._subscriptions.topics_of(self._shard):
+            return None
+        applied = await self._with_topics(channel)
+        return applied if isinstance(applied, Ending) else None
+
+    async def ended(self, ending: Ending, *, live_for: float) -> None:
+        """A round ended: keep what the next one can use. A channel that fails ten times without living for long is given up, and
+        one that was being made to follow it takes its place at once."""
         self._failures = 0 if live_for > LONG_LIVED else self._failures + 1
         following = ending.next
+        if self.present is not None and self.present.foreign and live_for == 0.0 and ending.cause is not Cause.UNREACHABLE:
+            following = Next.NEW_CHANNEL if following is Next.SAME_CHANNEL else following
         if following is Next.SAME_CHANNEL and self._failures >= _FAILURES_MOST:
             following = Next.NEW_CHANNEL
-        if following is Next.SAME_CHANNEL:
+        if following is Next.SAME_CHANNEL and self.coming is None:
             return
-        self._channel = None
-        self._subscribed = False
+        for channel in (self.present, self.coming if ending.cause is Cause.TOKEN_REVOKED else None):
+            if channel is not None:
+                await self._give_up(channel, ending)
+        self.present, self.coming = None if ending.cause is Cause.TOKEN_REVOKED else self.coming, None
         self._failures = 0
         # A channel dies with its token, so one that shall live for a day is not made with a token half spent.
-        if following is Next.NEW_TOKEN or self._clock.monotonic() - self._token_since > _TOKEN_FRESH:
+        if self.present is None and (following is Next.NEW_TOKEN or self._token_is_old()):
             self._platform.tokens.invalidate()
             self._token_since = self._clock.monotonic()
 
-    async def _create(self) -> OpenChannel:
+    async def _give_up(self, channel: OpenChannel, ending: Ending) -> None:
+        gone = ending.cause in _GONE or (ending.cause is Cause.UPGRADE_REFUSED and ending.next is not Next.SAME_CHANNEL)
+        await (self._book.gone(channel.id) if gone else self._book.left(channel.id))
+
+    def _token_is_old(self) -> bool:
+        return self._clock.monotonic() - self._token_since > _TOKEN_FRESH
+
+    def _taken_up(self, topics: tuple[str, ...]) -> OpenChannel | None:
+        """At the start only: the channel on which an earlier process listened to the same."""
+        first, self._first = self._first, False
+        entry = self._book.take_up(self._shard, topics) if first else None
+        if entry is None:
+            return None
+        uri, renew_in = MediaUrl(entry.uri), (entry.renew_ms - self._clock.epoch_ms()) / 1000
+        _log.info("channel_taken_up", host=str(uri), renew_in=round(renew_in))
+        self._subscriptions.taken_up(self._shard)
+        return OpenChannel(entry.id, uri, self._clock.monotonic() + renew_in, entry, topics, foreign=True)
+
+    async def _with_topics(self, channel: OpenChannel) -> OpenChannel | Ending:
+        topics = self._subscriptions.topics_of(self._shard)
+        if channel.topics != topics:
+            permitted = await self._subscriptions.apply(self._shard, channel.id)
+            if not permitted:
+                channel.topics = None
+                return Ending(cause=Cause.NOTHING_PERMITTED, detail="no topic is permitted", wait=REFUSED_WAIT)
+            channel.topics, channel.foreign = topics, False
+            await self._book.made(
+                Entry(
+                    id=channel.id,
+                    shard=self._shard,
+                    made_ms=channel.entry.made_ms,
+                    renew_ms=channel.entry.renew_ms,
+                    expires_ms=channel.entry.expires_ms,
+                    uri=channel.uri.reveal(),
+                    topics=digest(topics),
+                )
+            )
+        return channel
+
+    async def _create(self, *, planned: bool) -> OpenChannel | Ending:
+        wait = self._book.wait(shards=self._subscriptions.shards)
+        if wait > 0:
+            why = (
+                "evicted three times within ten minutes"
+                if self._book.barred_for
+                else "as many channels as may be were made within the hour"
+            )
+            return Ending(cause=Cause.CREATION_PAUSED, detail=why, wait=wait)
         if self._created_at is not None:
             since = self._clock.monotonic() - self._created_at
-            self._interval = CREATE_EVERY if since >= _CALM else self._interval
+            if planned or since >= _CALM:
+                self._interval = CREATE_EVERY
             await self._clock.sleep(self._interval - since)
-            self._interval = min(self._interval * 2, _CREATE_EVERY_MOST)
+            if not planned:
+                self._interval = min(self._interval * 2, _CREATE_EVERY_MOST)
         self._created_at = self._clock.monotonic()
         channel = await self._platform.channels.create()
-        renew_in = self._renew_in(channel)
-        _log.info("channel_created", host=str(channel.connect_uri), renew_in=round(renew_in))
-        return OpenChannel(channel.id, channel.connect_uri, self._clock.monotonic() + renew_in)
+        life = self._life(channel)
+        renew_in = life * _RENEW_AT * (1 + _RENEW_JITTER * (2 * self._random() - 1))
+        _log.info("channel_created", host=str(channel.connect_uri), renew_in=round(renew_in), shard=self._shard)
+        now_ms = self._clock.epoch_ms()
+        entry = Entry(
+            id=channel.id,
+            shard=self._shard,
+            made_ms=now_ms,
+            renew_ms=now_ms + round(renew_in * 1000),
+            expires_ms=now_ms + round(life * 1000),
+        )
+        await self._book.made(entry)
+        return OpenChannel(channel.id, channel.connect_uri, self._clock.monotonic() + renew_in, entry)
 
-    def _renew_in(self, channel: ChannelView) -> float:
-        """Seconds until the channel is replaced: at 80 % of its life, give or take a tenth, so that processes do not move together."""
+    def _life(self, channel: ChannelView) -> float:
+        """Seconds that the channel lives: it dies with its own time or with its token. It is replaced at 80 % of them, give or take a
+        tenth, so that processes do not move together."""
         life = channel.expires - self._clock.now() if channel.expires is not None else _LIFE
         if life <= timedelta(0):  # the clocks disagree: the published life is all that is known
             life = _LIFE
-        return life.total_seconds() * _RENEW_AT * (1 + _RENEW_JITTER * (2 * self._random() - 1))
+        ends_at = self._platform.tokens.ends_at
+        token_left = ends_at - self._clock.monotonic() if ends_at is not None else 0.0
+        return min(life.total_seconds(), token_left) if token_left > 0 else life.total_seconds()

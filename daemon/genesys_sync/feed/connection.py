@@ -7,6 +7,7 @@ closes and the platform's sends stall. Nothing that was read is lost when the co
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -18,13 +19,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidPro
 from genesys_sync.backoff import retry_after
 from genesys_sync.clock import Clock
 from genesys_sync.feed.frames import PING, FaultCode, Frame, parse
-from genesys_sync.feed.protocol import PONG_WITHIN, Cause, Ending, Next, SendPing, close_ending, upgrade_ending
+from genesys_sync.feed.protocol import HANDSHAKE_INVALID, PONG_WITHIN, Cause, Ending, Next, SendPing, close_ending, upgrade_ending
 from genesys_sync.feed.protocol import Protocol as ConnectionProtocol
 from genesys_sync.services import MediaUrl
 from genesys_sync.settings import FeedSettings
 
 _QUEUE_FRAMES: Final = 16
 _CLOSE_WITHIN: Final = 2.0
+_EXCEEDS: Final = re.compile(r"\d+")
 _DEAD: Final = frozenset({Cause.SILENT, Cause.PING_UNANSWERED})
 
 # The library writes request lines and frames at its debug level: the channel's address is a secret, frames are about people.
@@ -72,11 +74,11 @@ async def open_socket(uri: MediaUrl, *, settings: FeedSettings, clock: Clock) ->
         wait = retry_after(error.response.headers.get("Retry-After"), now=clock.now())
         return upgrade_ending(error.response.status_code, retry_after=wait.total_seconds() if wait else 0.0)
     except InvalidURI:
-        return Ending(cause=Cause.HANDSHAKE_INVALID, next=Next.NEW_CHANNEL, detail="the channel's address is no WebSocket address")
+        return Ending(cause=Cause.HANDSHAKE_INVALID, next=Next.NEW_CHANNEL, detail=f"{HANDSHAKE_INVALID}: no WebSocket address")
     except (InvalidProxy, ProxyError) as error:
         return Ending(cause=Cause.UNREACHABLE, detail=f"proxy: {type(error).__name__}")
     except InvalidHandshake as error:
-        return Ending(cause=Cause.HANDSHAKE_INVALID, detail=type(error).__name__)
+        return Ending(cause=Cause.HANDSHAKE_INVALID, detail=f"{HANDSHAKE_INVALID}: {type(error).__name__}")
     except TimeoutError:
         return Ending(cause=Cause.UNREACHABLE, detail="no answer in time")
     except (OSError, EOFError) as error:
@@ -91,9 +93,13 @@ async def hold_connection(
     clock: Clock,
     frame_limit: int,
     before_reading: Callable[[], Awaitable[None]],
+    leaving: anyio.Event,
 ) -> Ending:
     """Await `before_reading`, then read until the connection ends, and say how. Afterwards, and after cancellation too, the
-    socket is closed."""
+    socket is closed.
+
+    Once `leaving` is set we close it ourselves, and read on until the platform has answered that: what it had sent is taken.
+    """
     endings: list[Ending] = []
     try:
         await before_reading()
@@ -103,7 +109,12 @@ async def hold_connection(
                 endings.append(await _heartbeat(socket, protocol, clock))
                 group.cancel_scope.cancel()
 
+            async def leave() -> None:
+                await leaving.wait()
+                await socket.close()
+
             group.start_soon(beat)
+            group.start_soon(leave)
             endings.append(await _read(socket, protocol, sink, clock, frame_limit))
             group.cancel_scope.cancel()
     finally:
@@ -146,7 +157,8 @@ async def _heartbeat(socket: ClientConnection, protocol: ConnectionProtocol, clo
 
 def _closed(error: ConnectionClosed) -> Ending:
     if error.sent is not None and error.sent.code == 1009 and not error.rcvd_then_sent:
-        return Ending(cause=Cause.FRAME_TOO_BIG, detail=FaultCode.FRAME_TOO_BIG)
+        size = _EXCEEDS.search(error.sent.reason)  # the library's own words, which begin with the frame's size
+        return Ending(cause=Cause.FRAME_TOO_BIG, detail=f"{FaultCode.FRAME_TOO_BIG}{f': {size[0]} bytes' if size else ''}")
     return close_ending(error.rcvd.code if error.rcvd is not None else None)
 
 

@@ -56,7 +56,7 @@ class Intake:
 
     @property
     def heard_ms(self) -> int | None:
-        """When the last frame came (`Clock.epoch_ms`); None before the first."""
+        """Up to when everything was heard (`Clock.epoch_ms`); None before the first frame."""
         return self._heard_ms
 
     def add(self, event: Event, size: int) -> None:
@@ -65,9 +65,9 @@ class Intake:
         self._bytes += size
         self._wake.set()
 
-    def heard(self) -> None:
-        """A frame came, and everything that it said has been added: the watermark may move up to now."""
-        self._heard_ms = self._clock.epoch_ms()
+    def heard(self, up_to_ms: int) -> None:
+        """Everything that was said until then (`Clock.epoch_ms`) has been added: the watermark may move there. It never moves back."""
+        self._heard_ms = max(self._heard_ms or 0, up_to_ms)
         if self._heard_ms - self._written_ms >= WATERMARK_EVERY * 1000:
             self._wake.set()
 

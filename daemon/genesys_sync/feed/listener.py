@@ -1,30 +1,30 @@
-"""The feed's one outer loop: token, channel, topics, connection; a lost connection is its next iteration.
+"""The feed: the topics shared out among shards, each with its own channel and connection, and what they bring into one ledger.
 
-A vendor's outage, a refused client or a missing permission never ends it: the state says what is wrong, and the loop goes on at the
-pace of the back-off. It ends by cancellation, or with the LedgerError after which nothing may be assumed.
+A vendor's outage, a refused client or a missing permission never ends it: the state says what is wrong, and it goes on at the pace of
+the back-off. It ends by cancellation, or with the LedgerError after which nothing may be assumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from random import random as system_random
 from typing import Final
 
 import anyio
-from anyio.abc import TaskStatus
-from websockets.asyncio.client import ClientConnection
+from anyio.abc import TaskGroup, TaskStatus
 
-from genesys_sync.backoff import delays
 from genesys_sync.clock import Clock
 from genesys_sync.feed.backfill import Backfill
-from genesys_sync.feed.channel import ChannelKeeper, OpenChannel
-from genesys_sync.feed.connection import hold_connection, open_socket
-from genesys_sync.feed.intake import Intake
+from genesys_sync.feed.book import ChannelBook
+from genesys_sync.feed.facts import ConversationEnd
+from genesys_sync.feed.intake import STREAM, Intake
 from genesys_sync.feed.platform import FeedPlatform
-from genesys_sync.feed.protocol import LONG_LIVED, PLATFORM_ERRORS, Cause, ConnectionState, Ending, Next, Protocol, failure_ending
+from genesys_sync.feed.protocol import PLATFORM_ERRORS, Cause, Ending, failure_ending
 from genesys_sync.feed.reader import Reader
+from genesys_sync.feed.shard import Kit, Shard
 from genesys_sync.feed.snapshots import LiveConversations
 from genesys_sync.feed.subscriptions import Subscriptions
 from genesys_sync.ledger.base import Ledger
@@ -33,7 +33,8 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
 from genesys_sync.settings import FeedSettings
 
-_PLANNED: Final = frozenset({Cause.SOCKET_CLOSING, Cause.CHANNEL_EXPIRING})
+REUSE_WITHIN: Final = timedelta(minutes=10)
+"""A channel is taken up by a restarted process when it was heard so lately: one that nobody listens to is the first to be evicted."""
 
 _log = get_logger("feed")
 
@@ -42,13 +43,17 @@ _log = get_logger("feed")
 class FeedState:
     """The feed at a glance, as it stood when it was asked for. Seconds are monotonic.
 
-    connected         a subscribed connection is live: events really flow
+    connected         every shard has a subscribed connection that is live: events really flow
     since             when `connected` became what it is
     last_frame        when the last frame came; None before the first
-    cause, detail     why the last round ended (`started` before the first end); words without secrets
-    permitted, rejected, left_out   topics granted, refused, and beyond what one channel carries
-    reconnecting_for  seconds without a live connection; 0 while connected
+    cause, detail     why the last round ended (`started` before the first end), of the shard that is dark for longest where one is;
+                      words without secrets
+    permitted, rejected, left_out   topics granted, refused, and beyond what all channels carry
+    reconnecting_for  seconds for which some shard has had no live connection; 0 while connected
     was_live          there has been a live connection in this process
+    shards, shards_live   channels that are to be listened to, and those that are
+    alerts            codes for what is not well: channel_evicted, stream_silent, stream_starved, channel_forbidden, frame_too_big,
+                      creation_paused
     open_gaps         gaps that no back-fill has closed yet
     backfill_refused  why the platform refuses back-fill; empty while it does not
     ledger_full       reading has stopped for want of space
@@ -67,6 +72,9 @@ class FeedState:
     open_gaps: int
     backfill_refused: str
     ledger_full: bool
+    shards: int
+    shards_live: int
+    alerts: tuple[str, ...]
 
     def ready(self, within: timedelta) -> bool:
         """Live, or lost for no longer than `within` after having been live. A feed that never was live is not ready."""
@@ -74,7 +82,8 @@ class FeedState:
 
 
 class Feed:
-    """The platform's notifications, into the ledger. `run` once."""
+    """The platform's notifications, into the ledger. `run` once. `book` is the file in which the channels are remembered beyond the
+    process; None: they are not."""
 
     def __init__(
         self,
@@ -86,11 +95,12 @@ class Feed:
         settings: FeedSettings,
         metrics: Metrics,
         random: Callable[[], float] = system_random,
+        book: Path | None = None,
     ) -> None:
+        self._ledger = ledger
         self._clock = clock
         self._settings = settings
         self._metrics = metrics
-        self._random = random
         self._intake = Intake(ledger=ledger, router=router, clock=clock, limit=settings.intake_limit)
         conversations = LiveConversations()
         self._reader = Reader(
@@ -110,143 +120,119 @@ class Feed:
             metrics=metrics,
             conversations=conversations,
             random=random,
+            witness=self._witness,
+            in_haste=lambda: not self.state.ready(settings.ready_within),
         )
         self._subscriptions = Subscriptions(platform=platform, settings=settings, metrics=metrics)
-        self._keeper = ChannelKeeper(platform=platform, subscriptions=self._subscriptions, clock=clock, random=random)
-        self._covered_ms = 0
-        self._connected = False
-        self._was_live = False
+        self._book = ChannelBook(clock=clock, file=book)
+        self._kit = Kit(
+            platform=platform,
+            subscriptions=self._subscriptions,
+            book=self._book,
+            reader=self._reader,
+            backfill=self._backfill,
+            clock=clock,
+            settings=settings,
+            metrics=metrics,
+            heard=self._heard,
+            turned=self._turned,
+            random=random,
+        )
+        self._shards: dict[int, tuple[Shard, anyio.CancelScope]] = {}
         self._since = clock.monotonic()
         self._last = Ending(cause=Cause.STARTED)
-        self._dark_since = Cause.STARTED
 
     @property
     def state(self) -> FeedState:
         """How the feed stands now."""
+        shards = [shard for shard, _ in self._shards.values()]
+        dark = sorted((shard for shard in shards if not shard.connected), key=lambda shard: shard.since)
+        connected = bool(shards) and not dark
+        since = dark[0].since if dark else max((shard.since for shard in shards), default=self._since)
+        last = dark[0].last if dark else max(shards, key=lambda shard: shard.since).last if shards else self._last
+        alerts = dict.fromkeys(code for shard in shards for code in shard.alerts)
         return FeedState(
-            connected=self._connected,
-            since=self._since,
+            connected=connected,
+            since=since,
             last_frame=self._reader.last_frame,
-            cause=self._last.cause,
-            detail=self._last.detail,
+            cause=last.cause,
+            detail=last.detail,
             permitted=self._subscriptions.permitted,
             rejected=self._subscriptions.rejected,
             left_out=self._subscriptions.left_out,
-            reconnecting_for=0.0 if self._connected else self._clock.monotonic() - self._since,
-            was_live=self._was_live,
+            reconnecting_for=0.0 if connected else self._clock.monotonic() - since,
+            was_live=any(shard.was_live for shard in shards),
             open_gaps=self._backfill.open_gaps,
             backfill_refused=self._backfill.refused,
             ledger_full=self._intake.ledger_full,
+            shards=len(shards),
+            shards_live=len(shards) - len(dark),
+            alerts=(*(("channel_evicted",) if self._book.evicted_lately else ()), *alerts),
         )
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Listen until cancelled; then the socket is closed, and what was in hand is in the ledger where that took 5 s at most.
+        """Listen until cancelled; then the sockets are closed, and what was in hand is in the ledger where that took 5 s at most.
         Started means that `state` is true, not that anything is connected. Raises LedgerError, within an exception group."""
         task_status.started()
-        self._covered_ms = await self._backfill.start()
+        mark = await self._ledger.watermark(STREAM)
+        heard_ago = self._clock.epoch_ms() - mark if mark is not None else None
+        await self._book.open(reuse=heard_ago is not None and 0 <= heard_ago <= REUSE_WITHIN.total_seconds() * 1000)
+        covered_ms = await self._backfill.start()
         async with anyio.create_task_group() as group:
             group.start_soon(self._intake.run)
             group.start_soon(self._backfill.run)
-            await self._listen()
+            await self._first_look()
+            await self._supervise(group, covered_ms)
 
-    async def _listen(self) -> None:
-        waits = self._waits()
-        while True:
-            ending = await self._round()
-            live_for = self._went_dark(ending)
-            self._keeper.ended(ending, live_for=live_for)
-            if live_for > LONG_LIVED:
-                waits, pause = self._waits(), ending.wait
-            else:
-                pause = max(next(waits), ending.wait)
-            tell = _log.info if ending.cause in _PLANNED else _log.warning
-            tell("feed_lost", cause=ending.cause, detail=ending.detail, next=ending.next, live_for=round(live_for), wait=round(pause, 1))
-            await self._clock.sleep(pause)
-
-    async def _round(self) -> Ending:
-        """From whatever is still good to the end of one connection, or to what stood in the way of one."""
-        try:
-            channel = await self._keeper.subscribed()
-        except PLATFORM_ERRORS as error:
-            return failure_ending(error)
-        if isinstance(channel, Ending):
-            return channel
-        socket = await open_socket(channel.uri, settings=self._settings, clock=self._clock)
-        return socket if isinstance(socket, Ending) else await self._hold(channel, socket)
-
-    async def _hold(self, channel: OpenChannel, socket: ClientConnection) -> Ending:
-        """The connection's life, with the queues looked at again from time to time beside it; whichever ends first decides."""
-        protocol = Protocol(
-            now=self._clock.monotonic(),
-            ping_every=self._settings.ping_every.total_seconds(),
-            silence=self._settings.silence.total_seconds(),
-            renew_at=channel.renew_at,
-            moved=_log_move,
-        )
-        endings: list[Ending] = []
-        async with anyio.create_task_group() as group:
-
-            async def keep_subscribed() -> None:
-                endings.append(protocol.end(await self._keep_subscribed(channel)))
-                group.cancel_scope.cancel()
-
-            group.start_soon(keep_subscribed)
-            ending = await hold_connection(
-                socket,
-                protocol,
-                self._reader,
-                clock=self._clock,
-                frame_limit=self._settings.frame_limit,
-                before_reading=self._went_live,
-            )
-            endings.append(ending)
-            group.cancel_scope.cancel()
-        return endings[0]
-
-    async def _keep_subscribed(self, channel: OpenChannel) -> Ending:
-        """Look for new queues at each `queue_refresh` and take them in without reconnecting; returns when the channel is gone."""
-        while True:
-            await self._clock.sleep(self._settings.queue_refresh.total_seconds())
+    async def _first_look(self) -> None:
+        """Until the topics are known once."""
+        for wait in self._kit.waits():
             try:
-                await self._subscriptions.apply(channel.id)
+                await self._subscriptions.look()
+            except PLATFORM_ERRORS as error:
+                self._last = failure_ending(error)
+                self._metrics.feed_connections.labels(self._last.cause).inc()
+                pause = max(wait, self._last.wait)
+                _log.warning("topics_unknown", cause=self._last.cause, detail=self._last.detail, wait=round(pause, 1))
+                await self._clock.sleep(pause)
+            else:
+                return
+
+    async def _supervise(self, group: TaskGroup, covered_ms: int) -> None:
+        """A shard runs for each number that the topics ask for; new queues are looked for at each `queue_refresh`."""
+        while True:
+            numbers = self._subscriptions.numbers
+            for number in [number for number in self._shards if number not in numbers]:
+                self._shards.pop(number)[1].cancel()
+            for shard, _ in self._shards.values():
+                shard.look_again()
+            for number in [number for number in numbers if number not in self._shards]:
+                shard = Shard(number, self._kit, covered_ms=covered_ms)
+                self._shards[number] = shard, anyio.CancelScope()
+                group.start_soon(self._run_shard, number)
+            self._turned()
+            await self._clock.sleep(self._settings.queue_refresh.total_seconds())
+            covered_ms = self._clock.epoch_ms()
+            try:
+                await self._subscriptions.look()
             except PLATFORM_ERRORS as error:
                 ending = failure_ending(error)
-                if ending.next is not Next.SAME_CHANNEL:
-                    return ending
                 _log.warning("queue_refresh_failed", cause=ending.cause, detail=ending.detail)
-            else:
-                if not self._subscriptions.permitted:
-                    return Ending(cause=Cause.NOTHING_PERMITTED, next=Next.NEW_CHANNEL, detail="no topic is permitted any more")
 
-    async def _went_live(self) -> None:
-        """Connected and subscribed, and nothing read yet: what was missed is recorded before the watermark can pass it."""
-        now = self._clock.epoch_ms()
-        await self._backfill.missed(self._covered_ms, now, self._dark_since)
-        self._covered_ms = now
-        self._connected = self._was_live = True
-        self._since = self._clock.monotonic()
-        self._metrics.feed_connected.set(1)
-        _log.info("feed_live", permitted=self._subscriptions.permitted, after=self._last.cause)
+    async def _run_shard(self, number: int) -> None:
+        shard, scope = self._shards[number]
+        with scope:
+            await shard.run()
 
-    def _went_dark(self, ending: Ending) -> float:
-        """A round is over: the state and the metrics say so. Returns the seconds for which it was live, 0 when it never was."""
-        self._last = ending
-        self._metrics.feed_connections.labels(ending.cause).inc()
-        if not self._connected:
-            return 0.0
-        now = self._clock.monotonic()
-        live_for = now - self._since
-        self._connected = False
-        self._since = now
-        self._dark_since = ending.cause
-        self._covered_ms = max(self._covered_ms, self._intake.heard_ms or 0)
-        self._metrics.feed_connected.set(0)
-        return live_for
+    def _heard(self) -> None:
+        """The watermark says that nothing before it is missing; so the shard that has heard least decides."""
+        self._intake.heard(min(shard.covered_ms for shard, _ in self._shards.values()))
 
-    def _waits(self) -> Iterator[float]:
-        base, cap = self._settings.backoff_base.total_seconds(), self._settings.backoff_cap.total_seconds()
-        return delays(base=base, cap=cap, random=self._random)
+    def _turned(self) -> None:
+        self._metrics.feed_connected.set(self.state.connected)
 
-
-def _log_move(before: ConnectionState, after: ConnectionState, why: str) -> None:
-    _log.debug("connection_state", before=before, after=after, why=why)
+    def _witness(self, end: ConversationEnd) -> None:
+        """Back-fill shows an end: the shards to which it must have come are to have heard it."""
+        for number in self._subscriptions.carriers(end.queue_ids):
+            if number in self._shards:
+                self._shards[number][0].ended(end.conversation_id, round(end.ended.timestamp() * 1000))

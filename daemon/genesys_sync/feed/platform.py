@@ -49,6 +49,10 @@ class Channels(Protocol):
         """Replaces the channel's whole set; an answer for each topic."""
         ...
 
+    async def requirements(self) -> Mapping[str, Sequence[str]]:
+        """The permissions that each kind of topic asks for, by the kind's name with `{id}` for each id."""
+        ...
+
 
 class EndedConversations(Protocol):
     """What analytics knows."""
@@ -63,6 +67,15 @@ class Tokens(Protocol):
 
     def invalidate(self) -> None:
         """The next request gets a new one."""
+        ...
+
+    def refresh(self) -> None:
+        """The next request asks for a new one; the present one serves for as long as none is to be had."""
+        ...
+
+    @property
+    def ends_at(self) -> float | None:
+        """The monotonic time at which the present one ends; None when that is not known."""
         ...
 
 

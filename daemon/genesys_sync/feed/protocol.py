@@ -2,9 +2,12 @@
 
     OPEN ── quiet for ping_every ──► PINGED ── unanswered for 10 s, or silence ──► ENDED
       ▲                                │                                             ▲
-      └────────── any frame ───────────┘          a closing frame, the renewal time ─┘
+      └────────── any frame ───────────┘                   a frame that ends things ─┘
 
     HELD: the intake is full and the socket is not read, so silence says nothing; leaving it starts the clocks afresh.
+
+A connection that only has to be left some time soon (maintenance announced, the channel's renewal) does not end here: it is read on
+until its successor is live, and `Protocol.closing` says so.
 
 What an ending leads to is part of it: `Ending.next` says what the next connection needs. docs/specs/feed-states.md draws both.
 """
@@ -12,7 +15,7 @@ What an ending leads to is part of it: `Ending.next` says what the next connecti
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -23,6 +26,7 @@ PONG_WITHIN: Final = 10.0
 LONG_LIVED: Final = 30.0
 """A connection that was live for longer, in seconds, has proved that channel and token are good."""
 HELD_TICK: Final = 1.0
+HANDSHAKE_INVALID: Final = "WS_HANDSHAKE_INVALID"
 REFUSED_WAIT: Final = 300.0
 PLATFORM_ERRORS: Final = (TransientError, PermanentError, CredentialsRefused)
 
@@ -55,6 +59,7 @@ class Cause(StrEnum):
     TOKEN_REVOKED = "token_revoked"  # noqa: S105  (a state, not a secret)
     CHANNEL_EXPIRING = "channel_expiring"
     CHANNEL_GONE = "channel_gone"
+    STREAM_STARVED = "stream_starved"
     CLOSED = "closed"
     FRAME_NOT_UTF8 = "frame_not_utf8"
     FRAME_TOO_BIG = "frame_too_big"
@@ -65,6 +70,7 @@ class Cause(StrEnum):
     REQUEST_FAILED = "request_failed"
     REQUEST_REFUSED = "request_refused"
     NOTHING_PERMITTED = "nothing_permitted"
+    CREATION_PAUSED = "creation_paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +105,13 @@ def close_ending(code: int | None) -> Ending:
 
 def upgrade_ending(status: int, *, retry_after: float) -> Ending:
     """A refused upgrade, by its status. `retry_after` in seconds, 0 when the answer did not say."""
+    if status < 400:
+        return Ending(cause=Cause.HANDSHAKE_INVALID, detail=f"{HANDSHAKE_INVALID}: status {status}", wait=retry_after)
+    if status == 403:
+        return Ending(cause=Cause.UPGRADE_REFUSED, next=Next.NEW_CHANNEL, detail="status 403", wait=max(retry_after, REFUSED_WAIT))
     if status == 401:
         following = Next.NEW_TOKEN
-    elif status in (408, 413, 425, 429) or status >= 500 or status < 400:
+    elif status in (408, 413, 425, 429) or status >= 500:
         following = Next.SAME_CHANNEL
     else:
         following = Next.NEW_CHANNEL
@@ -123,7 +133,6 @@ def failure_ending(error: TransientError | PermanentError | CredentialsRefused) 
 
 
 _ENDINGS: Final = {
-    SocketClosing: Ending(cause=Cause.SOCKET_CLOSING),
     NoLongerSubscribed: Ending(cause=Cause.NO_LONGER_SUBSCRIBED, next=Next.NEW_CHANNEL),
     TokenRevoked: Ending(cause=Cause.TOKEN_REVOKED, next=Next.NEW_TOKEN),
 }
@@ -132,8 +141,8 @@ _ENDINGS: Final = {
 class Protocol:
     """Liveness of one open connection, and what each frame means for it.
 
-    `silence`, `ping_every` in seconds; `renew_at` is the monotonic time at which the channel is to be replaced.
-    `moved` is told of each transition: the one place where they are logged.
+    `silence`, `ping_every` in seconds. `moved` is told of each transition: the one place where they are logged.
+    `closing` is true once the platform has announced that it will close this connection in about a minute.
     """
 
     def __init__(
@@ -142,14 +151,13 @@ class Protocol:
         now: float,
         ping_every: float,
         silence: float,
-        renew_at: float,
         moved: Callable[[ConnectionState, ConnectionState, str], None],
     ) -> None:
         self.state = ConnectionState.OPEN
+        self.closing = False
         self.last_frame = now
         self._ping_every = ping_every
         self._silence = silence
-        self._renew_at = renew_at
         self._pinged_at = now
         self._moved = moved
 
@@ -158,6 +166,8 @@ class Protocol:
         self.last_frame = now
         if self.state is ConnectionState.PINGED:
             self._move(ConnectionState.OPEN, "answered")
+        if isinstance(frame, SocketClosing):
+            self.closing = True
         ending = _ENDINGS.get(type(frame))
         if isinstance(frame, BadFrame):
             if frame.code is FaultCode.FRAME_NOT_UTF8:
@@ -168,11 +178,7 @@ class Protocol:
 
     def tick(self, now: float) -> SendPing | Ending | None:
         """What time alone demands. To be called again at `due`, or earlier; early calls change nothing."""
-        if self.state is ConnectionState.ENDED:
-            return None
-        if now >= self._renew_at:
-            return self.end(Ending(cause=Cause.CHANNEL_EXPIRING, next=Next.NEW_TOKEN))
-        if self.state is ConnectionState.HELD:
+        if self.state in (ConnectionState.ENDED, ConnectionState.HELD):
             return None
         if now - self.last_frame >= self._silence:
             return self.end(Ending(cause=Cause.SILENT, detail=f"{now - self.last_frame:.0f} s"))
@@ -186,12 +192,10 @@ class Protocol:
 
     def due(self, now: float) -> float:
         """The monotonic time of the next `tick` that can matter, as things stand now; frames only ever make it later."""
-        if self.state is ConnectionState.ENDED:
-            return self._renew_at
-        if self.state is ConnectionState.HELD:
-            return min(self._renew_at, now + HELD_TICK)
+        if self.state in (ConnectionState.ENDED, ConnectionState.HELD):
+            return now + HELD_TICK
         nearest = self._pinged_at + PONG_WITHIN if self.state is ConnectionState.PINGED else self.last_frame + self._ping_every
-        return min(self._renew_at, self.last_frame + self._silence, nearest)
+        return min(self.last_frame + self._silence, nearest)
 
     def hold(self) -> None:
         """We stop reading: the intake is full."""
@@ -205,7 +209,9 @@ class Protocol:
             self._move(ConnectionState.OPEN, "the intake has room")
 
     def end(self, ending: Ending) -> Ending:
-        """The connection is over; the same ending is given back. Ending twice changes nothing."""
+        """The connection is over; its ending is given back: a close that was announced is told as such. Ending twice changes nothing."""
+        if self.closing and ending.cause is Cause.CLOSED and ending.next is Next.SAME_CHANNEL:
+            ending = replace(ending, cause=Cause.SOCKET_CLOSING)
         if self.state is not ConnectionState.ENDED:
             self._move(ConnectionState.ENDED, ending.cause)
         return ending

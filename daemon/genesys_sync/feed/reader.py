@@ -48,7 +48,7 @@ class Reader:
         await self._intake.room()
 
     def take(self, frame: Frame, data: bytes) -> None:
-        """One frame. Afterwards everything that follows from it is in the intake."""
+        """One frame. Afterwards everything that follows from it is in the intake; that it was heard, the caller tells the intake."""
         if isinstance(frame, TopicEvent):
             kind = self._event(frame, data)
         elif isinstance(frame, BadFrame):
@@ -58,7 +58,6 @@ class Reader:
         self._metrics.feed_frames.labels(kind).inc()
         self._metrics.feed_bytes.inc(len(data))
         self.last_frame = self._clock.monotonic()
-        self._intake.heard()
 
     def _event(self, frame: TopicEvent, data: bytes) -> str:
         view = snapshot_view(frame.topic)

@@ -1,32 +1,34 @@
-"""Which topics the channel is to carry, and what the platform made of it."""
+"""Which topics the channels are to carry, how they are shared out among shards, and what the platform made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from genesys_sync.errors import PermanentError, TransientError
+from genesys_sync.feed.book import SHARDS_MOST
 from genesys_sync.feed.platform import FeedPlatform, QueueView, TopicView
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.settings import FeedSettings
 
 TOPICS_LIMIT: Final = 1000
+"""What the platform counts for one channel; a joined topic counts as one."""
+_JOINED_LIMIT: Final = 200
 _ALL: Final = "*"
+_IDS: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_QUEUE: Final = re.compile(r"v2\.routing\.queues\.([0-9a-f\-]{36})\b.*\bconversations")
 
 _log = get_logger("feed.subscriptions")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The topics to subscribe to.
-
-    left_out   how many more there would be, were a channel not limited to 1,000
-    unmatched  names in `feed.queues` that no queue has
-    """
+    """The topics to subscribe to. unmatched: names in `feed.queues` that no queue has."""
 
     topics: tuple[str, ...]
-    left_out: int = 0
     unmatched: tuple[str, ...] = ()
 
 
@@ -34,47 +36,156 @@ def wanted_topics(queues: Iterable[QueueView], *, chosen: Sequence[str], extra: 
     """`extra` as it stands, then the conversation topic of each queue that `chosen` names by id or name (`*`: of all), in order
     of their ids, so that the same organisation always gives the same topics."""
     listed = sorted(queues, key=lambda queue: queue.id)
-    picked = [queue for queue in listed if _ALL in chosen or queue.id in chosen or queue.name in chosen]
+    ids = {name.lower() for name in chosen}
+    picked = [queue for queue in listed if _ALL in chosen or queue.id in ids or queue.name in chosen]
     topics = list(dict.fromkeys([*extra, *(f"v2.routing.queues.{queue.id}.conversations" for queue in picked)]))
     known = {_ALL, *(queue.id for queue in listed), *(queue.name for queue in listed)}
-    return Wanted(tuple(topics[:TOPICS_LIMIT]), max(0, len(topics) - TOPICS_LIMIT), tuple(name for name in chosen if name not in known))
+    return Wanted(tuple(topics), tuple(name for name in chosen if known.isdisjoint((name, name.lower()))))
+
+
+def joined(topics: Sequence[str], *, apart: Collection[str] = ()) -> tuple[str, ...]:
+    """Topics that differ in their last word only as one, `prefix?word&word`, of fewer than 200 characters; all others, and those
+    whose prefix is in `apart`, as they are. The topics of queues differ in the middle, and stay as they are."""
+    rows: dict[str, list[str]] = {}
+    for topic in topics:
+        prefix, _, word = topic.rpartition(".")
+        alone = "?" in topic or not prefix or prefix in apart
+        rows.setdefault(topic if alone else prefix, []).append("" if alone else word)
+    result: list[str] = []
+    for prefix, words in rows.items():
+        taken: list[str] = []
+        for word in words:
+            if taken and len("&".join([prefix, *taken, word])) >= _JOINED_LIMIT:
+                result.append(_join(prefix, taken))
+                taken = []
+            taken.append(word)
+        result.append(_join(prefix, taken))
+    return tuple(result)
+
+
+def _join(prefix: str, words: Sequence[str]) -> str:
+    if len(words) > 1:
+        return f"{prefix}?{'&'.join(words)}"
+    return f"{prefix}.{words[0]}" if words[0] else prefix
+
+
+def shared_out(topics: Sequence[str], before: Mapping[int, Sequence[str]]) -> tuple[dict[int, tuple[str, ...]], int]:
+    """Topics by shard, at most 1,000 each, and how many are left out because there is no room in any. What a shard had it keeps, so
+    that a new queue moves nothing from one connection to another. Shard 0 is always there, others while they have topics."""
+    wanted = set(topics)
+    rows = {shard: [topic for topic in before.get(shard, ()) if topic in wanted] for shard in range(SHARDS_MOST)}
+    placed = {topic for row in rows.values() for topic in row}
+    fresh = [topic for topic in topics if topic not in placed]
+    for row in rows.values():
+        room = TOPICS_LIMIT - len(row)
+        row.extend(fresh[:room])
+        fresh = fresh[room:]
+    return {shard: tuple(row) for shard, row in rows.items() if row or shard == 0}, len(fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """What the platform made of one shard's topics."""
+
+    permitted: int
+    rejected: int
+    queues: frozenset[str]
 
 
 class Subscriptions:
-    """Keeps one channel's topics as the settings and the organisation's queues want them."""
+    """Keeps the shards' topics as the settings and the organisation's queues want them."""
 
     def __init__(self, *, platform: FeedPlatform, settings: FeedSettings, metrics: Metrics) -> None:
         self._platform = platform
         self._settings = settings
         self._metrics = metrics
-        self._applied: tuple[str, tuple[str, ...]] | None = None
+        self._rows: dict[int, tuple[str, ...]] = {0: ()}
+        self._granted: dict[int, _Granted] = {}
+        self._needs: Mapping[str, Sequence[str]] | None = None
+        self._apart: set[str] = set()
         self._told: set[tuple[str, ...]] = set()
-        self.permitted = 0
-        self.rejected = 0
         self.left_out = 0
 
-    async def apply(self, channel_id: str, *, anew: bool = False) -> None:
-        """List the queues, and set the channel's topics if they are not yet these, or `anew` in any case. Afterwards `permitted`,
-        `rejected` and `left_out` are true. Raises what the platform raises."""
+    @property
+    def permitted(self) -> int:
+        return sum(granted.permitted for granted in self._granted.values())
+
+    @property
+    def rejected(self) -> int:
+        return sum(granted.rejected for granted in self._granted.values())
+
+    @property
+    def shards(self) -> int:
+        return len(self._rows)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The shards that are to run."""
+        return tuple(self._rows)
+
+    def topics_of(self, shard: int) -> tuple[str, ...]:
+        """What the shard is to carry now; nothing once it is to run no longer."""
+        return self._rows.get(shard, ())
+
+    def carriers(self, queue_ids: Collection[str]) -> list[int]:
+        """The shards to which a conversation of these queues must have come."""
+        return [shard for shard, granted in self._granted.items() if not granted.queues.isdisjoint(queue_ids)]
+
+    async def look(self) -> None:
+        """List the queues and share the topics out. Afterwards `numbers`, `topics_of` and `left_out` are true. Raises what the
+        platform raises."""
         wanted = wanted_topics(await self._platform.queues(), chosen=self._settings.queues, extra=self._settings.topics)
-        self._tell(wanted)
-        if not anew and self._applied == (channel_id, wanted.topics):
-            return
-        states = await self._platform.channels.subscribe(channel_id, wanted.topics) if wanted.topics else []
-        self._applied = (channel_id, wanted.topics)
-        self.permitted = sum(state.permitted for state in states)
-        self.rejected = len(states) - self.permitted
+        if self._needs is None:
+            self._needs = await self._asked_for()
+        topics = wanted.topics if len(wanted.topics) <= TOPICS_LIMIT else joined(wanted.topics, apart=self._apart)
+        self._rows, left_out = shared_out(topics, self._rows)
+        self._granted = {shard: granted for shard, granted in self._granted.items() if shard in self._rows}
+        self._tell(wanted, left_out)
+        self._show()
+
+    async def apply(self, shard: int, channel_id: str) -> int:
+        """Set the channel's topics to those of the shard. Returns how many are permitted; afterwards `permitted` and `rejected` are
+        true. Raises what the platform raises."""
+        topics = self.topics_of(shard)
+        states = await self._platform.channels.subscribe(channel_id, topics) if topics else []
+        self._grant(shard, [state.id for state in states if state.permitted], len(topics))
+        rejected = [state for state in states if not state.permitted]
+        self._apart.update(state.id.partition("?")[0] for state in rejected if "?" in state.id)
+        self._tell_rejected(rejected)
+        _log.info("subscribed", shard=shard, permitted=self.permitted, rejected=self.rejected, left_out=self.left_out)
+        return self._granted[shard].permitted
+
+    def taken_up(self, shard: int) -> None:
+        """An earlier process set the shard's topics on a channel that is used again."""
+        topics = self.topics_of(shard)
+        self._grant(shard, topics, len(topics))
+
+    def _grant(self, shard: int, permitted: Sequence[str], asked: int) -> None:
+        queues = frozenset(found[1] for topic in permitted if (found := _QUEUE.match(topic.lower())))
+        self._granted[shard] = _Granted(len(permitted), asked - len(permitted), queues)
+        self._show()
+
+    def _show(self) -> None:
         for label, count in (("permitted", self.permitted), ("rejected", self.rejected), ("left_out", self.left_out)):
             self._metrics.feed_topics.labels(label).set(count)
-        self._tell_rejected([state for state in states if not state.permitted])
-        _log.info("subscribed", permitted=self.permitted, rejected=self.rejected, left_out=self.left_out)
 
-    def _tell(self, wanted: Wanted) -> None:
-        if wanted.left_out and wanted.left_out != self.left_out:
+    async def _asked_for(self) -> Mapping[str, Sequence[str]]:
+        """What each kind of topic asks for, so that a refusal which does not name its permission can be explained."""
+        try:
+            return await self._platform.channels.requirements()
+        except (TransientError, PermanentError) as error:
+            _log.info("topics_not_listed", reason=error.reason, action="a refused topic may be reported without its permission")
+            return {}
+
+    def _tell(self, wanted: Wanted, left_out: int) -> None:
+        if left_out and left_out != self.left_out:
             _log.error(
-                "topics_left_out", left_out=wanted.left_out, limit=TOPICS_LIMIT, action="their calls are found by reconciliation only"
+                "topics_left_out",
+                left_out=left_out,
+                limit=TOPICS_LIMIT * SHARDS_MOST,
+                action="their calls are found by reconciliation only",
             )
-        self.left_out = wanted.left_out
+        self.left_out = left_out
         if wanted.unmatched and self._first(("unmatched", *wanted.unmatched)):
             _log.warning("queues_unknown", names=list(wanted.unmatched), want="ids or names of queues that this client may see")
         if not wanted.topics and self._first(("empty",)):
@@ -82,10 +193,16 @@ class Subscriptions:
 
     def _tell_rejected(self, states: Sequence[TopicView]) -> None:
         """Each set of missing permissions once, not each topic: there may be a thousand."""
-        for missing in sorted({tuple(sorted(state.missing_permissions)) for state in states}):
+        kinds: dict[tuple[str, ...], list[str]] = {}
+        for state in states:
+            kinds.setdefault(self._missing(state), []).append(state.id)
+        for missing, topics in sorted(kinds.items()):
             if self._first(("rejected", *missing)):
-                topics = [state.id for state in states if tuple(sorted(state.missing_permissions)) == missing]
                 _log.error("topics_rejected", count=len(topics), example=topics[0], missing_permissions=list(missing) or ["not told"])
+
+    def _missing(self, state: TopicView) -> tuple[str, ...]:
+        told = sorted(state.missing_permissions)
+        return tuple(told or sorted((self._needs or {}).get(_IDS.sub("{id}", state.id), ())))
 
     def _first(self, key: tuple[str, ...]) -> bool:
         if key in self._told or len(self._told) >= TOPICS_LIMIT:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -94,6 +94,16 @@ class Tokens:
     def invalidate(self) -> None:
         """Forget the token: the platform has said that it was revoked. The next use asks for another."""
         self._token = None
+
+    def refresh(self) -> None:
+        """The next use asks for another token; the present one serves for as long as none is to be had."""
+        if self._token is not None:
+            self._token = replace(self._token, renew_at=self._clock.monotonic())
+
+    @property
+    def ends_at(self) -> float | None:
+        """The monotonic time at which the present token ends, and with it every channel that it made; None when there is none."""
+        return self._token.ends_at if self._token is not None else None
 
     async def _fresh(self) -> str:
         """With the lock held: the present token while it is young, else a new one, else the old one to its end."""

@@ -12,6 +12,7 @@ from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.client import Client
 from genesys_sync.genesys.details_query import parse_time
+from genesys_sync.genesys.lanes import Lane
 from genesys_sync.services import MediaUrl
 
 TOPICS_MAX = 1000
@@ -49,7 +50,7 @@ class ChannelService:
         Not repeated when it is unknown whether the platform acted. Raises CredentialsRefused, TransientError or PermanentError.
         """
         await self._tokens.get()
-        reply = await self._client.call("POST", "/api/v2/notifications/channels", shape=dict)
+        reply = await self._client.call("POST", "/api/v2/notifications/channels", shape=dict, lane=Lane.CONTROL)
         channel_id, uri = reply.body.get("id"), reply.body.get("connectUri")
         if not isinstance(channel_id, str) or not _CHANNEL_ID.fullmatch(channel_id) or not isinstance(uri, str) or not uri:
             raise TransientError("the new channel has no id or address", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id)
@@ -72,10 +73,39 @@ class ChannelService:
             json=[{"id": topic} for topic in topics],
             repeatable=True,
             shape=dict,
+            lane=Lane.CONTROL,
         )
         entities = reply.body.get("entities")
-        answered = {entity.get("id"): entity for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)}
-        return [_state(topic, answered.get(topic)) for topic in topics]
+        # without regard to case: the ids in a topic are UUIDs, which the platform may write as it likes
+        answered = {
+            str(entity.get("id")).lower(): entity for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)
+        }
+        return [_state(topic, answered.get(topic.lower())) for topic in topics]
+
+    async def requirements(self) -> dict[str, tuple[str, ...]]:
+        """The permissions that each kind of topic asks for, by the kind's name with `{id}` for each id, as the platform lists them;
+        what cannot be read is left out. Raises CredentialsRefused, TransientError or PermanentError."""
+        await self._tokens.get()
+        params = {"expand": "requiresPermissions,permissionDetails"}
+        reply = await self._client.call("GET", "/api/v2/notifications/availabletopics", params=params, shape=dict, lane=Lane.CONTROL)
+        entities = reply.body.get("entities")
+        listed = [entity for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)]
+        return {str(entity.get("id")): _needs(entity) for entity in listed}
+
+
+def _needs(entity: dict[str, Any]) -> tuple[str, ...]:
+    found = _texts(entity.get("requiresPermissions"))
+    details = entity.get("permissionDetails")
+    for detail in details if isinstance(details, list) else []:
+        if isinstance(detail, dict):
+            found += _texts(detail.get("permissions"))
+            if detail.get("type") == "requiresCurrentUser":
+                found.append("a user's own token")
+    return tuple(dict.fromkeys(found))
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item)[:100] for item in value[:20]] if isinstance(value, list) else []
 
 
 def _state(topic: str, entity: dict[str, Any] | None) -> TopicState:

@@ -3,267 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import anyio
-import orjson
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 
 from genesys_sync.errors import CredentialsRefused, LedgerFull, LedgerSyncFailed, PermanentError, ReasonCode, TransientError
-from genesys_sync.events import Event, Origin
-from genesys_sync.feed.listener import Feed
+from genesys_sync.events import Origin
 from genesys_sync.feed.protocol import Cause
-from genesys_sync.ledger import Ledger, open_ledger
-from genesys_sync.ledger.base import Appended, Gap
-from genesys_sync.metrics import Metrics
-from genesys_sync.routing import RoutedEvent, Router
-from genesys_sync.services import MediaUrl
-from genesys_sync.settings import FeedSettings
-from genesys_sync.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 
 ORG = "11111111-2222-4333-8444-555555555555"
 QUEUE = "aaaaaaaa-1111-4222-8333-444444444444"
 OTHER = "bbbbbbbb-1111-4222-8333-444444444444"
-LIVELY = {"ping_every": timedelta(seconds=25), "silence": timedelta(seconds=35)}
+LIVELY: Any = {"ping_every": timedelta(seconds=25), "silence": timedelta(seconds=35)}
 """The published liveness; other tests let hours pass between two looks at the socket, and switch it off."""
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+Stage = Any
+"""As tests/integration/feed/conftest.py makes it."""
+Staged = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Queue:
     id: str
     name: str
-
-
-@dataclass(frozen=True)
-class Channel:
-    id: str
-    connect_uri: MediaUrl
-    expires: datetime | None
-
-
-@dataclass(frozen=True)
-class TopicState:
-    id: str
-    permitted: bool
-    missing_permissions: tuple[str, ...] = ()
-
-
-class ScriptedPlatform:
-    """REST as the test says; whatever is put into `failures` is raised once, by the call of that name."""
-
-    organization_id = ORG
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.port = 0
-        self.listed = [Queue(QUEUE, "Sales")]
-        self.forbidden: set[str] = set()
-        self.life: timedelta | None = timedelta(hours=24)
-        self.records: list[dict[str, Any]] = []
-        self.failures: dict[str, list[Exception]] = {}
-        self.created: list[float] = []
-        self.put: list[tuple[str, list[str]]] = []
-        self.windows: list[tuple[datetime, datetime]] = []
-        self.paged_at: list[float] = []
-        self.invalidated = 0
-
-    @property
-    def channels(self) -> ScriptedPlatform:
-        return self
-
-    conversations = tokens = channels
-
-    def _fail(self, name: str) -> None:
-        if self.failures.get(name):
-            raise self.failures[name].pop(0)
-
-    async def queues(self) -> Sequence[Queue]:
-        self._fail("queues")
-        return list(self.listed)
-
-    async def create(self) -> Channel:
-        self._fail("create")
-        self.created.append(self.clock.monotonic())
-        name = f"channel-{len(self.created)}"
-        expires = None if self.life is None else self.clock.now() + self.life
-        return Channel(name, MediaUrl(f"ws://127.0.0.1:{self.port}/{name}"), expires)
-
-    async def subscribe(self, channel_id: str, topics: Sequence[str]) -> Sequence[TopicState]:
-        self._fail("subscribe")
-        self.put.append((channel_id, list(topics)))
-        return [TopicState(topic, topic not in self.forbidden, ("conversation:communication:view",)) for topic in topics]
-
-    async def ended_between(self, start: datetime, end: datetime, *, long_calls: timedelta) -> AsyncIterator[Mapping[str, Any]]:
-        self._fail("ended_between")
-        self.windows.append((start, end))
-        self.paged_at.append(self.clock.monotonic())
-        for record in self.records:
-            yield record
-        self._fail("last_page")
-
-    def invalidate(self) -> None:
-        self.invalidated += 1
-
-
-class Notifications:
-    """The WebSocket side. `refusals` are answered to the next upgrades; `open` are the connections now."""
-
-    def __init__(self) -> None:
-        self.refusals: list[tuple[int, dict[str, str]]] = []
-        self.paths: list[str] = []
-        self.open: list[ServerConnection] = []
-        self.pings = 0
-        self.closed: list[int | None] = []
-        self.answer_pings = True
-
-    def decide(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.paths.append(request.path)
-        if not self.refusals:
-            return None
-        status, headers = self.refusals.pop(0)
-        response = connection.respond(HTTPStatus(status), "no")
-        for name, value in headers.items():
-            response.headers[name] = value
-        return response
-
-    async def hold(self, connection: ServerConnection) -> None:
-        self.open.append(connection)
-        try:
-            async for message in connection:
-                if orjson.loads(message) == {"message": "ping"}:
-                    self.pings += 1
-                    if self.answer_pings:
-                        await connection.send('{"topicName":"channel.metadata","eventBody":{"message":"pong"}}')
-        except ConnectionClosed:
-            pass
-        finally:
-            self.open.remove(connection)
-            self.closed.append(connection.close_code)
-
-    async def send(self, topic: str, body: object) -> None:
-        await self.open[-1].send(orjson.dumps({"topicName": topic, "version": "2", "eventBody": body}).decode())
-
-    async def heartbeat(self) -> None:
-        await self.send("channel.metadata", {"message": "WebSocket Heartbeat"})
-
-
-class TroubledLedger:
-    """The real ledger, with an append that the test may hold or break."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.gate = anyio.Event()
-        self.gate.set()
-        self.error: Exception | None = None
-        self.appended = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
-
-    async def append(self, events: Sequence[RoutedEvent], *, watermark: tuple[str, int] | None = None) -> Appended:
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        done = await self._ledger.append(events, watermark=watermark)
-        self.appended += done.recorded
-        return done
-
-
-@dataclass
-class Stage:
-    clock: FakeClock
-    platform: ScriptedPlatform
-    notifications: Notifications
-    ledger: TroubledLedger
-    feed: Feed
-    metrics: Metrics
-    until: Until
-
-    async def live(self) -> None:
-        await self.until(lambda: self.feed.state.connected and len(self.notifications.open) == 1)
-
-    async def gaps(self, *, only_open: bool = False) -> list[Gap]:
-        found: list[Gap] = await self.ledger.gaps(only_open=only_open)
-        return found
-
-    async def events(self) -> list[Event]:
-        found: list[Event] = await self.ledger.events_about(CONVERSATION)
-        return found
-
-    async def watermark(self) -> int | None:
-        mark: int | None = await self.ledger.watermark("feed")
-        return mark
-
-    async def reaches(self, fact: Callable[[], Awaitable[bool]]) -> None:
-        with anyio.fail_after(10):
-            while not await fact():
-                await anyio.sleep(0.002)
-
-    async def advance_until(self, fact: Callable[[], bool], *, by: float, steps: int = 200) -> None:
-        """Let time pass in steps until the fact holds; between the steps the sockets get their turn."""
-        for _ in range(steps):
-            if fact():
-                return
-            await self.clock.advance(by)
-            await anyio.sleep(0.002)
-        raise AssertionError("it never came true")
-
-
-Staged = Callable[..., Any]
-
-
-@pytest.fixture
-def staged(tmp_path: Path, until: Until) -> Staged:
-    @asynccontextmanager
-    async def stage(
-        *, prepare: Callable[[Stage], None] | None = None, handlers: dict[str, list[str]] | None = None, **settings: Any
-    ) -> AsyncIterator[Stage]:
-        settings = {"ping_every": timedelta(days=1), "silence": timedelta(days=1)} | settings
-        clock, metrics, notifications = FakeClock(), Metrics(), Notifications()
-        platform = ScriptedPlatform(clock)
-        url = f"sqlite:///{tmp_path}/ledger.db"
-        async with (
-            open_ledger(url, clock=clock) as real,
-            serve(notifications.hold, "127.0.0.1", 0, process_request=notifications.decide) as server,
-        ):
-            platform.port = next(iter(server.sockets)).getsockname()[1]
-            ledger: Any = TroubledLedger(real)
-            feed = Feed(
-                platform=platform,
-                ledger=ledger,
-                router=Router(handlers or {"discover": ["conversation.ended"]}),
-                clock=clock,
-                settings=FeedSettings(**settings),
-                metrics=metrics,
-                random=lambda: 0.0,
-            )
-            built = Stage(clock, platform, notifications, ledger, feed, metrics, until)
-            if prepare:
-                prepare(built)
-            async with anyio.create_task_group() as group:
-                await group.start(feed.run)
-                yield built
-                group.cancel_scope.cancel()
-            assert not feed.state.connected or not notifications.open or await _gone(notifications, until)
-
-    return stage
-
-
-async def _gone(notifications: Notifications, until: Until) -> bool:
-    await until(lambda: not notifications.open)
-    return True
 
 
 CONVERSATION = "0b0b0b0b-1111-4222-8333-444444444444"
@@ -364,33 +134,6 @@ async def test_a_close_about_rights_renews_token_and_channel(staged: Staged, cod
         assert stage.platform.invalidated == 1
 
 
-async def test_a_closing_notice_leads_back_to_the_same_address(staged: Staged) -> None:
-    async with staged() as stage:
-        await stage.live()
-
-        await stage.notifications.send("v2.system.socket_closing", {})
-        await stage.until(lambda: len(stage.notifications.paths) == 2)
-        await stage.live()
-
-        assert stage.notifications.paths == ["/channel-1", "/channel-1"]
-        assert (await stage.gaps())[-1].cause == "socket_closing"
-        assert stage.platform.invalidated == 0
-
-
-async def test_eviction_makes_a_new_channel_but_never_in_haste(staged: Staged) -> None:
-    async with staged() as stage:
-        for count in (2, 3, 4):
-            await stage.live()
-            await stage.notifications.send("v2.system.no_longer_subscribed.x", {"reason": "another_channel_subscribed"})
-            await stage.advance_until(lambda count=count: len(stage.platform.created) == count, by=1)
-
-        first, second, third, fourth = stage.platform.created
-        assert second - first >= 5
-        assert third - second >= 10
-        assert fourth - third >= 20
-        assert stage.platform.invalidated == 0
-
-
 async def test_a_revoked_token_renews_both(staged: Staged) -> None:
     async with staged() as stage:
         await stage.live()
@@ -399,26 +142,6 @@ async def test_a_revoked_token_renews_both(staged: Staged) -> None:
         await stage.advance_until(lambda: len(stage.notifications.paths) == 2, by=1)
 
         assert (stage.notifications.paths[-1], stage.platform.invalidated) == ("/channel-2", 1)
-
-
-async def test_a_channel_is_replaced_at_eighty_per_cent_of_its_life(staged: Staged) -> None:
-    def short(stage: Stage) -> None:
-        stage.platform.life = timedelta(seconds=60)
-
-    async with staged(prepare=short) as stage:
-        await stage.live()
-
-        async def beat() -> None:
-            await stage.clock.advance(1)
-            if stage.notifications.open:
-                await stage.notifications.heartbeat()
-            await anyio.sleep(0.002)
-
-        while len(stage.platform.created) < 2 and stage.clock.monotonic() < 100:
-            await beat()
-
-        assert 42 <= stage.platform.created[1] <= 50
-        assert stage.platform.invalidated == 1
 
 
 async def test_silence_is_noticed_within_35_seconds_and_reconnected(staged: Staged) -> None:
@@ -563,17 +286,6 @@ async def test_queues_are_chosen_by_name_or_id(staged: Staged) -> None:
         await stage.live()
 
         assert stage.platform.put[0][1] == ["v2.x.y", TOPIC, f"v2.routing.queues.{OTHER}.conversations"]
-
-
-async def test_more_than_a_thousand_topics_are_said_to_be_left_out(staged: Staged) -> None:
-    def many(stage: Stage) -> None:
-        stage.platform.listed = [Queue(f"{number:08x}-1111-4222-8333-444444444444", f"Q{number}") for number in range(1207)]
-
-    async with staged(prepare=many) as stage:
-        await stage.live()
-
-        assert len(stage.platform.put[0][1]) == 1000
-        assert (stage.feed.state.permitted, stage.feed.state.left_out) == (1000, 207)
 
 
 async def test_a_channel_that_is_gone_at_the_refresh_is_replaced(staged: Staged) -> None:
