@@ -1,4 +1,4 @@
-"""Every error that this program raises on purpose, and the closed list of reasons a delivery can end with.
+"""The errors that this program raises on purpose (some modules refine them), and the closed list of a dead letter's reasons.
 
     GenesysSyncError
     ├── TransientError           again may help: the delivery is retried after its back-off
@@ -6,10 +6,13 @@
     ├── PermanentError           again is useless: the delivery becomes a dead letter at once
     ├── ConfigurationError       the settings cannot be used; exit 78
     ├── CredentialsRefused       the login host refused the OAuth client; exit 77
-    ├── LedgerError              the ledger cannot be opened, read or trusted
+    ├── HandlerNotStarted        a handler could not be opened; exit 69
+    ├── PortInUse                the health listener's address is taken; exit 75
+    ├── LedgerError              the ledger cannot be opened, read or trusted; exit 74
     │   ├── LedgerLocked         another process holds it; exit 75
     │   ├── LedgerTooNew         written by a later release; exit 65
     │   ├── AuditMismatch        its audit files tell another story; exit 65
+    │   ├── LedgerFull           no space: what was committed is safe, writes wait; exit 75
     │   └── LedgerSyncFailed     an fsync failed: nothing may be assumed, the process must end; exit 74
     └── StorageError             the archive cannot be written; exit 74
         └── StorageFull          no space: work waits, nothing is lost
@@ -129,18 +132,6 @@ class CredentialsRefused(GenesysSyncError):
     """The login host refused the OAuth client: wrong id, wrong secret, or right ones sent to the wrong region."""
 
     exit_code = EX_NOPERM
-
-
-class PermissionMissing(GenesysSyncError):
-    """The platform refused an operation that the daemon cannot do without; the message names the permission where known."""
-
-    exit_code = EX_NOPERM
-
-
-class PlatformUnreachable(GenesysSyncError):
-    """The platform did not answer while something had to be proved at once (`check`); the daemon itself keeps trying."""
-
-    exit_code = EX_UNAVAILABLE
 
 
 class HandlerNotStarted(GenesysSyncError):

@@ -43,7 +43,6 @@ class Receiver:
     url: str
     secret_file: Path
     accepted: set[str] = field(default_factory=set)
-    repeated: int = 0
     refused: int = 0
 
 
@@ -122,9 +121,7 @@ async def receiver(folder: Path) -> AsyncGenerator[Receiver]:
         if not any(hmac.compare_digest(expected, one) for one in offered):
             state.refused += 1
             return web.Response(status=401)
-        if name in state.accepted:
-            state.repeated += 1
-        else:
+        if name not in state.accepted:
             state.accepted.add(name)
             with (folder / "webhooks.jsonl").open("ab") as file:
                 file.write(body + b"\n")
