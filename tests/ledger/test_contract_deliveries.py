@@ -71,6 +71,44 @@ async def test_what_is_leased_is_not_claimed_again(ledger: Ledger, routed: Any, 
     assert await claimed(ledger, clock) == []
 
 
+async def test_what_the_platform_deletes_soonest_is_claimed_first(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    """FakeClock stands at 2026-08-01; without a date it counts as thirty days after it was due."""
+    dates = {
+        "none": None,
+        "in a year": "2027-08-01T00:00:00.000Z",
+        "tomorrow": "2026-08-02T00:00:00.000Z",
+        "no date": "soon",
+        "no text": 7,
+        "a word of the database's": "now",
+        "next week": "2026-08-08T00:00:00Z",
+        "passed": "2026-07-01T00:00:00.000Z",
+    }
+    for name, date in dates.items():
+        await ledger.append([routed("archive", conversation=name, body={"deleteDate": date} if date is not None else {})])
+        await clock.advance(1)
+    order = [(await claimed(ledger, clock, limit=1))[0].event.conversation_id for _ in range(4)]
+    order += [claim.event.conversation_id for claim in await claimed(ledger, clock)]
+    assert order == ["passed", "tomorrow", "next week", "none", "no date", "no text", "a word of the database's", "in a year"]
+
+
+async def test_a_nearer_deadline_does_not_make_a_delivery_due_sooner(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    await ledger.append([routed("archive", conversation="urgent", body={"deleteDate": "2026-08-02T00:00:00Z"})])
+    (claim,) = await claimed(ledger, clock)
+    await ledger.settle(claim, Verdict(state=DeliveryState.READY, due_ms=clock.epoch_ms() + 60_000), now_ms=clock.epoch_ms())
+    await ledger.append([routed("archive", conversation="other")])
+    assert [claim.event.conversation_id for claim in await claimed(ledger, clock)] == ["other"]
+
+
+async def test_a_delivery_replayed_keeps_its_deadline(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    await ledger.append([routed("archive", conversation="urgent", body={"deleteDate": "2026-08-02T00:00:00Z"})])
+    (claim,) = await claimed(ledger, clock)
+    await ledger.settle(claim, dead(), now_ms=clock.epoch_ms())
+    await ledger.append([routed("archive", conversation="other")])
+    await clock.advance(1)
+    await ledger.replay([claim.delivery_id], now_ms=clock.epoch_ms())
+    assert [claim.event.conversation_id for claim in await claimed(ledger, clock)] == ["urgent", "other"]
+
+
 async def test_claims_are_the_oldest_due_and_no_more_than_there_is_room_for(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
     names = []
     for _ in range(4):

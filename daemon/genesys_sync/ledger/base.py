@@ -209,7 +209,9 @@ class Ledger(ABC):
 
     @abstractmethod
     async def claim(self, free: Mapping[str, int], *, worker: str, now_ms: int, lease_ms: int) -> list[Claim]:
-        """Lease deliveries that are ready and due, at most `free[handler]` for each handler, oldest due first. Parked handlers get none."""
+        """Lease deliveries that are ready and due, at most `free[handler]` for each handler. First comes the one that will soonest be
+        too late: the time in `deleteDate` of the event's body, and thirty days after it was due where there is none (so that
+        nothing is starved), the oldest due first among those. Parked handlers get none."""
 
     @abstractmethod
     async def renew(self, claims: Sequence[Claim], *, now_ms: int, lease_ms: int) -> list[Claim]:

@@ -22,6 +22,8 @@ from genesys_sync.routing import RoutedEvent
 MAX_EXPIRED = 1_000
 END_OF_TIME_MS = (1 << 63) - 1
 """No lease ends later."""
+UNDATED_MS = 30 * 86_400_000
+"""Deliveries without a deadline are ordered as if they had one so long after they are due, so that they are never starved."""
 _CRASH = "the lease ran out: the process died while the handler ran, or the handler outlived its lease"
 
 
@@ -34,17 +36,24 @@ class Progress:
 
 
 def claim(connection: apsw.Connection, free: Mapping[str, int], *, worker: str, now_ms: int, lease_ms: int) -> list[Claim]:
-    """Lease what is due, oldest first."""
+    """Lease what is due, the nearest deadline first; without one it counts as a month from when it was due."""
     until = now_ms + lease_ms
     rows: list[tuple[Any, ...]] = []
     for handler, places in free.items():
         if places > 0:
-            rows += run(connection, "ready_deliveries", handler=handler, now_ms=now_ms, lease_until_ms=until, limit=places)
-    rows.sort(key=lambda row: row[-1])  # by due time; the sort is stable, and those of one handler come in order
+            wanted = {"handler": handler, "now_ms": now_ms, "lease_until_ms": until, "limit": places}
+            ready = run(connection, "ready_dated_deliveries", **wanted)
+            ready += run(connection, "ready_deliveries", **wanted, undated_ms=UNDATED_MS)
+            rows += sorted(ready, key=_by_deadline)[:places]
+    rows.sort(key=_by_deadline)  # stable: those of one handler come in order
     claims = [claim_of(row) for row in rows]
     for leased in claims:
         run(connection, "lease", **_lease(leased), worker=worker, lease_until_ms=until)
     return claims
+
+
+def _by_deadline(row: tuple[Any, ...]) -> Any:
+    return row[-1]
 
 
 def renew(connection: apsw.Connection, claims: Sequence[Claim], *, now_ms: int, lease_ms: int) -> list[Claim]:

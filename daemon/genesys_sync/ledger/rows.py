@@ -131,8 +131,8 @@ def event_of(row: Row) -> Event:
 
 
 def claim_of(row: Row) -> Claim:
-    """From the columns of the query `ready_deliveries`."""
-    event_seq, handler, identity, attempts, snoozes, created_ms, fence, lease_until_ms, _due_ms = row[EVENT_COLUMNS:]
+    """From the columns of the queries `ready_deliveries` and `ready_dated_deliveries`."""
+    event_seq, handler, identity, attempts, snoozes, created_ms, fence, lease_until_ms, _deadline_ms = row[EVENT_COLUMNS:]
     return Claim(
         event=event_of(row),
         handler=handler,

@@ -11,8 +11,8 @@ WHERE NOT EXISTS (SELECT 1 FROM event WHERE day IN (:day - 1, :day, :day + 1) AN
 RETURNING seq;
 
 -- name: insert_delivery
-INSERT INTO delivery (event_seq, handler, day, id, state, created_ms, due_ms)
-VALUES (:event_seq, :handler, :day, :id, 'ready', :now_ms, :now_ms);
+INSERT INTO delivery (event_seq, handler, day, id, state, created_ms, due_ms, deadline_ms)
+SELECT :event_seq, :handler, :day, :id, 'ready', :now_ms, :now_ms, deadline_ms FROM event_deadline WHERE seq = :event_seq;
 
 -- name: tally_events
 INSERT INTO event_tally (topic, events) VALUES (:topic, :events)
@@ -84,12 +84,22 @@ LIMIT :limit;
 
 -- name: ready_deliveries
 SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body,
-       d.event_seq, d.handler, d.id, d.attempts, d.snoozes, d.created_ms, d.fence + 1, :lease_until_ms, d.due_ms
-FROM delivery AS d
+       d.event_seq, d.handler, d.id, d.attempts, d.snoozes, d.created_ms, d.fence + 1, :lease_until_ms, d.due_ms + :undated_ms
+FROM delivery AS d INDEXED BY delivery_undated
 JOIN event AS e ON e.seq = d.event_seq
-WHERE d.handler = :handler AND d.state = 'ready' AND d.due_ms <= :now_ms
+WHERE d.handler = :handler AND d.state = 'ready' AND d.deadline_ms IS NULL AND d.due_ms <= :now_ms
   AND NOT EXISTS (SELECT 1 FROM parked_handler AS p WHERE p.handler = :handler)
 ORDER BY d.due_ms, d.event_seq
+LIMIT :limit;
+
+-- name: ready_dated_deliveries
+SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body,
+       d.event_seq, d.handler, d.id, d.attempts, d.snoozes, d.created_ms, d.fence + 1, :lease_until_ms, d.deadline_ms
+FROM delivery AS d INDEXED BY delivery_dated
+JOIN event AS e ON e.seq = d.event_seq
+WHERE d.handler = :handler AND d.state = 'ready' AND d.deadline_ms IS NOT NULL AND d.due_ms <= :now_ms
+  AND NOT EXISTS (SELECT 1 FROM parked_handler AS p WHERE p.handler = :handler)
+ORDER BY d.deadline_ms, d.due_ms, d.event_seq
 LIMIT :limit;
 
 -- name: lease
@@ -172,8 +182,9 @@ SELECT event_seq, handler FROM delivery_history WHERE state = 'dead' AND id = :i
 -- name: replay
 -- The fence goes on from where it stood: whoever still holds an old lease is refused after the replay too.
 INSERT INTO delivery (event_seq, handler, day, id, state, attempts, snoozes, crashes, created_ms, due_ms, fence,
-                      reason, first_error, last_error, correlation_id, note)
-SELECT event_seq, handler, day, id, 'ready', 0, 0, 0, :now_ms, :now_ms, fence, reason, first_error, last_error, correlation_id, note
+                      reason, first_error, last_error, correlation_id, note, deadline_ms)
+SELECT event_seq, handler, day, id, 'ready', 0, 0, 0, :now_ms, :now_ms, fence, reason, first_error, last_error, correlation_id, note,
+       (SELECT deadline_ms FROM event_deadline WHERE seq = event_seq)
 FROM delivery_history
 WHERE event_seq = :event_seq AND handler = :handler;
 
