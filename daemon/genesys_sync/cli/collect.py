@@ -1,0 +1,168 @@
+"""What a report of completeness is made of: the platform paged for the time, then the ledger, conversation by conversation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import anyio
+
+from genesys_sync.cli.moments import Window
+from genesys_sync.cli.report import Report
+from genesys_sync.clock import Clock
+from genesys_sync.completeness import Judged, PlatformSays, Roles, caveats, judge, recorded
+from genesys_sync.errors import PermanentError, TransientError
+from genesys_sync.events import Topic
+from genesys_sync.genesys.details_query import parse_time
+from genesys_sync.genesys.grants import SENSITIVE, holds, permissions_of
+from genesys_sync.genesys.platform import Platform
+from genesys_sync.ledger.base import Gap, Ledger
+from genesys_sync.settings import FeedSettings
+
+_AT_ONCE: Final = 500
+_PAGINGS: Final = 3
+_PAUSE: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Platform:
+    """What the platform said: by conversation its end in ms and whether it was recorded. `fault` is why it was not all."""
+
+    ended: dict[str, tuple[int, bool | None]] = field(default_factory=dict)
+    fault: str = ""
+
+
+class Collector:
+    """Makes one report. `platform` is None for a report of the ledger alone."""
+
+    def __init__(self, *, ledger: Ledger, platform: Platform | None, clock: Clock, settings: FeedSettings, roles: Roles) -> None:
+        self._ledger = ledger
+        self._platform = platform
+        self._clock = clock
+        self._settings = settings
+        self._roles = roles
+        self._said = _Platform()
+
+    async def report(self, window: Window) -> Report:
+        """Everything of the window, each conversation in the window in which it ended: by the ledger, or, where that does not know it,
+        by the platform. Raises CredentialsRefused, TransientError or PermanentError when the platform does not say who we are, and
+        LedgerError; what else the platform refuses is a caveat of the report."""
+        report = Report(window, self._clock.now(), permission=SENSITIVE, offline=self._platform is None)
+        known_until = self._clock.epoch_ms() - round(self._settings.backfill_settle.total_seconds() * 1000)
+        if self._platform is not None:
+            report.organization_id = await self._platform.identify()
+            report.sensitive = await self._holds_sensitive(self._platform)
+            await self._page(self._platform, window)
+        here: set[str] = set()
+        async for page in self._in_ledger(window):
+            new = {conversation_id: ended_ms for ended_ms, conversation_id in page if conversation_id not in here}
+            here |= new.keys()
+            await self._judge_here(report, new)
+        there = sorted(self._said.ended.keys() - here)
+        for first in range(0, len(there), _AT_ONCE):
+            await self._judge_there(report, there[first : first + _AT_ONCE])
+        report.open_gaps = sum(within(gap, window) for gap in await self._ledger.gaps())
+        report.caveats = caveats(
+            offline=report.offline,
+            paging_fault=self._said.fault,
+            to_ms=window.to_ms,
+            known_until_ms=known_until,
+            open_gaps=report.open_gaps,
+            sensitive=report.sensitive,
+            permission=SENSITIVE,
+            looking=report.tally.looking,
+        )
+        return report
+
+    async def _holds_sensitive(self, platform: Platform) -> bool | None:
+        try:
+            granted = permissions_of(await platform.request("GET", "/api/v2/authorization/subjects/me"))
+        except (TransientError, PermanentError):
+            return None
+        return None if granted is None else holds(SENSITIVE, granted)
+
+    async def _page(self, platform: Platform, window: Window) -> None:
+        """Again from the beginning when it breaks off: what was seen until then stays true."""
+        for left in reversed(range(_PAGINGS)):
+            ended = platform.conversations.ended_between(window.start, window.end, self._settings.backfill_long_calls)
+            try:
+                async for record in ended:
+                    self._take(record, window)
+            except TransientError as error:
+                self._said.fault = error.reason
+                if left:
+                    await self._clock.sleep(error.delay.total_seconds() if error.delay is not None else _PAUSE)
+            except PermanentError as error:
+                self._said.fault = error.reason
+                return
+            else:
+                self._said.fault = ""
+                return
+
+    def _take(self, record: Mapping[str, Any], window: Window) -> None:
+        ended = parse_time(record.get("conversationEnd"))
+        if ended is not None and window.start <= ended < window.end:
+            self._said.ended[str(record.get("conversationId")).lower()] = (round(ended.timestamp() * 1000), recorded(record))
+
+    async def _in_ledger(self, window: Window) -> AsyncIterator[list[tuple[int, str]]]:
+        after: tuple[int, str] | None = None
+        while page := await self._ledger.conversations_ended(from_ms=window.from_ms, to_ms=window.to_ms, after=after, limit=_AT_ONCE):
+            yield page
+            after = page[-1]
+
+    async def _judge_here(self, report: Report, ended: Mapping[str, int]) -> None:
+        """Conversations of which the ledger says that they ended in the window, with their ends in ms."""
+        facts = await self._ledger.facts_of(list(ended))
+        says = {conversation_id: self._says(conversation_id) for conversation_id in ended}
+        if self._platform is not None and not self._said.fault:
+            # the two may put the end on different sides of a border: only a question by its id tells what is unknown
+            says |= await self._asked_one_by_one([name for name, said in says.items() if said.known is None])
+        for conversation_id, ended_ms in ended.items():
+            _count(report, judge(conversation_id, _moment(ended_ms), facts.get(conversation_id, ()), says[conversation_id], self._roles))
+
+    async def _judge_there(self, report: Report, names: Sequence[str]) -> None:
+        """Conversations of which only the platform says that they ended in the window."""
+        facts = await self._ledger.facts_of(names)
+        for name in names:
+            known = facts.get(name, ())
+            if not any(fact.event.topic == Topic.CONVERSATION_ENDED for fact in known):
+                _count(report, judge(name, _moment(self._said.ended[name][0]), known, self._says(name), self._roles))
+
+    def _says(self, conversation_id: str) -> PlatformSays:
+        found = self._said.ended.get(conversation_id)
+        return PlatformSays() if found is None else PlatformSays(known=True, recorded=found[1])
+
+    async def _asked_one_by_one(self, names: Sequence[str]) -> dict[str, PlatformSays]:
+        answers: dict[str, PlatformSays] = {}
+        platform = self._platform
+
+        async def ask(name: str) -> None:
+            assert platform is not None
+            try:
+                details = await platform.conversations.details(name)
+            except (TransientError, PermanentError) as error:
+                self._said.fault = self._said.fault or error.reason
+                answers[name] = PlatformSays()
+            else:
+                answers[name] = PlatformSays(known=False) if details is None else PlatformSays(known=True, recorded=recorded(details))
+
+        async with anyio.create_task_group() as group:
+            for name in names:
+                group.start_soon(ask, name)
+        return answers
+
+
+def within(gap: Gap, window: Window) -> bool:
+    """Whether a gap has anything in the window that is still to be covered. Pure."""
+    return gap.closed_ms is None and gap.rest_from_ms < window.to_ms and gap.to_ms >= window.from_ms
+
+
+def _count(report: Report, judged: Judged) -> None:
+    report.tally.add(judged)
+    report.items.extend(judged.items)
+
+
+def _moment(epoch_ms: int) -> datetime:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)

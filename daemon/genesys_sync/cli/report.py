@@ -1,0 +1,223 @@
+"""`genesys-sync report --from T --to T`: is it all there, and if not, what is missing and why.
+
+Every recording of the time is in exactly one state. The platform is paged for the time and compared with the ledger, both ways. The report
+says "complete" only when that is proved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from genesys_sync.cli.common import iso, iso_time, load_settings, print_json, print_line, print_table, run_async, whole_number, written
+from genesys_sync.cli.moments import Window, add_window, window
+from genesys_sync.clock import SystemClock
+from genesys_sync.completeness import Caveat, Item, Roles, State, Tally, is_complete
+from genesys_sync.settings import Settings
+
+NOT_COMPLETE = 1
+SHARE = 0.5
+"""Of the requests a minute that the settings grant: the daemon, with the same client, must be able to go on."""
+
+_SHOWN = (State.UNEXPLAINED, State.DEAD, State.REJECTED)
+_COLUMNS = ("endedAt", "conversationId", "recordingId", "state", "reason", "note")
+_MEANINGS = {
+    State.DETECTED: "known, and not downloadable yet",
+    State.WAITING: "being archived or verified",
+    State.ARCHIVED: "in the archive",
+    State.RECOVERED: "in the archive, found by back-fill alone",
+    State.REJECTED: "not what it claims to be: quarantined",
+    State.DEAD: "given up, with a reason",
+    State.EXCLUDED: "left out by a policy of ours",
+    State.UNEXPLAINED: "platform and ledger disagree",
+    State.NONE_EXPECTED: "conversations without a recording, rightly",
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """One window, judged.
+
+    permission       the one without which the platform leaves recordings out in silence
+    sensitive        whether the client holds it; None when that was not proved
+    organization_id  empty when the platform was not asked
+    """
+
+    window: Window
+    at: datetime
+    permission: str
+    organization_id: str = ""
+    offline: bool = False
+    sensitive: bool | None = None
+    open_gaps: int = 0
+    tally: Tally = field(default_factory=Tally)
+    items: list[Item] = field(default_factory=list)
+    caveats: list[tuple[Caveat, str]] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return is_complete(self.tally, self.caveats)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("report", help="is everything there that the platform recorded in a time", description=__doc__)
+    add_window(parser)
+    parser.add_argument("--offline", action="store_true", help="from the ledger alone; such a report never says complete")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON, with every recording")
+    form.add_argument("--csv", action="store_true", help="as CSV, a line for each recording; lines that begin with # come first")
+    parser.add_argument(
+        "--limit", type=whole_number(0), default=20, metavar="N", help="show at most N recordings of each bad state (default: 20)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when the report says complete, 1 when it does not."""
+    settings = load_settings(args)
+    asked = window(args, now=SystemClock().now(), settle=settings.feed.backfill_settle)
+    report = run_async(_report, settings, asked, args.offline)
+    if args.json:
+        print_json(as_json(report))
+    elif args.csv:
+        with written():
+            sys.stdout.write(as_csv(report))
+    else:
+        show(report, limit=args.limit)
+    return 0 if report.complete else NOT_COMPLETE
+
+
+async def _report(settings: Settings, asked: Window, offline: bool) -> Report:  # noqa: FBT001 - run_async passes by position
+    from genesys_sync.cli.collect import Collector
+    from genesys_sync.genesys import platform as genesys_platform
+    from genesys_sync.ledger import open_ledger
+    from genesys_sync.metrics import Metrics
+    from genesys_sync.scrubbing import register_secret
+    from genesys_sync.settings import find_credentials
+
+    clock = SystemClock()
+    roles = Roles.of({name: handler.use for name, handler in settings.handlers.items()})
+    async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
+        if offline:
+            return await Collector(ledger=ledger, platform=None, clock=clock, settings=settings.feed, roles=roles).report(asked)
+        credentials = find_credentials(settings.genesys)
+        register_secret(credentials.client_secret.get_secret_value())
+        slower = settings.genesys.model_copy(update={"request_share": settings.genesys.request_share * SHARE})
+        async with genesys_platform.connect(slower, credentials, clock=clock, metrics=Metrics()) as platform:
+            return await Collector(ledger=ledger, platform=platform, clock=clock, settings=settings.feed, roles=roles).report(asked)
+
+
+def header(report: Report) -> list[tuple[str, str]]:
+    """What stands above every report: which time, who was asked, what could not be seen, and the verdict. Pure."""
+    held = {True: "held", False: "MISSING: recordings with redacted parts cannot be seen", None: "not proved"}[report.sensitive]
+    tally = report.tally
+    return [
+        ("from", iso(report.window.from_ms) or ""),
+        ("to", iso(report.window.to_ms) or ""),
+        ("made at", iso_time(report.at)),
+        ("platform", "not asked" if report.offline else f"asked; organisation {report.organization_id}"),
+        (report.permission, held),
+        ("conversations", str(tally.conversations)),
+        ("recordings", str(tally.recordings)),
+        ("verdict", "complete: everything is accounted for" if report.complete else "; ".join(_against(report))),
+    ]
+
+
+def _against(report: Report) -> list[str]:
+    """Why the verdict is what it is, in sentences."""
+    tally = report.tally
+    told = [sentence for _, sentence in report.caveats]
+    if tally.unfinished:
+        told.append(f"{tally.unfinished} are still on their way")
+    if tally.states[State.UNEXPLAINED]:
+        told.append(f"{tally.states[State.UNEXPLAINED]} are unexplained")
+    return ["NOT proved", *told]
+
+
+def show(report: Report, *, limit: int) -> None:
+    """For people: a coloured table on a terminal, a plain one elsewhere."""
+    for name, value in header(report):
+        print_line(f"{name:<{len(report.permission)}}  {value}")
+    print_line()
+    rows = [(str(state).replace("_", " "), report.tally.states[state], _MEANINGS[state]) for state in State]
+    _print_states(rows)
+    if report.tally.reasons:
+        print_line()
+        reasons = sorted(report.tally.reasons.items(), key=lambda found: (list(State).index(found[0][0]), -found[1]))
+        print_table(("state", "reason", "number"), [(str(state), reason, number) for (state, reason), number in reasons])
+    for state in _SHOWN:
+        _list(state, [item for item in report.items if item.state is state], limit)
+
+
+def _print_states(rows: Sequence[tuple[str, int, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        print_table(("state", "number", "meaning"), rows)
+        return
+    table = Table("state", "meaning")
+    table.add_column("number", justify="right")
+    good, bad = {"archived", "recovered"}, {str(state) for state in _SHOWN}
+    for name, number, meaning in rows:
+        style = "" if not number else "green" if name in good else "red" if name in bad else "yellow"
+        table.add_row(name, meaning, str(number), style=style)
+    console.print(table)
+
+
+def _list(state: State, items: Sequence[Item], limit: int) -> None:
+    if not items or not limit:
+        return
+    print_line()
+    print_line(f"{state}:")
+    for item in items[:limit]:
+        where = f"recording {item.recording_id} of " if item.recording_id else ""
+        print_line(f"  {iso_time(item.ended)}  {item.reason}  {where}conversation {item.conversation_id}  {item.note}".rstrip())
+    if len(items) > limit:
+        print_line(f"  and {len(items) - limit} more: --json and --csv show all")
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """What programs read. `complete` is the verdict; `caveats` are what forbids it beside the numbers."""
+    tally = report.tally
+    return {
+        "from": iso(report.window.from_ms),
+        "to": iso(report.window.to_ms),
+        "at": iso_time(report.at),
+        "complete": report.complete,
+        "caveats": [{"code": str(code), "sentence": sentence} for code, sentence in report.caveats],
+        "offline": report.offline,
+        "organizationId": report.organization_id or None,
+        "permissions": {report.permission: report.sensitive},
+        "openGaps": report.open_gaps,
+        "conversations": tally.conversations,
+        "recordings": tally.recordings,
+        "counts": {str(state): tally.states[state] for state in State},
+        "reasons": [{"state": str(state), "reason": reason, "number": number} for (state, reason), number in tally.reasons.items()],
+        "items": [dict(zip(_COLUMNS, _row(item), strict=True)) for item in report.items],
+    }
+
+
+def as_csv(report: Report) -> str:
+    """Comment lines with the header and the sums, then a header line and a line for each recording (or conversation without any)."""
+    out = io.StringIO()
+    for name, value in header(report):
+        out.write(f"# {name}: {value}\n")
+    for state in State:
+        out.write(f"# {state}: {report.tally.states[state]}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(_row(item) for item in report.items)
+    return out.getvalue()
+
+
+def _row(item: Item) -> tuple[str | None, ...]:
+    return (iso_time(item.ended), item.conversation_id, item.recording_id, str(item.state), item.reason or None, item.note or None)
