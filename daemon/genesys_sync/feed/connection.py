@@ -81,7 +81,8 @@ async def open_socket(uri: MediaUrl, *, settings: FeedSettings, clock: Clock) ->
         return Ending(cause=Cause.HANDSHAKE_INVALID, detail=f"{HANDSHAKE_INVALID}: {type(error).__name__}")
     except TimeoutError:
         return Ending(cause=Cause.UNREACHABLE, detail="no answer in time")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, ConnectionClosed) as error:
+        # ConnectionClosed: the connection was reset between its opening and our request for the upgrade
         return Ending(cause=Cause.UNREACHABLE, detail=type(error).__name__)
 
 
