@@ -115,11 +115,18 @@ class Recordings(Protocol):
         ...
 
     async def locate(
-        self, conversation_id: str, recording_id: str, *, format_id: str | None = None, fresh: bool = False
+        self,
+        conversation_id: str,
+        recording_id: str,
+        *,
+        format_id: str | None = None,
+        fresh: bool = False,
+        before: datetime | None = None,
     ) -> tuple[MediaPart, ...]:
         """Where the media lie now, in order of the parts. Without `format_id` in the original format, through batch requests
         shared with whoever else waits; with one (`WAV`, `MP3` …) through the single recording and its 202 answers.
-        `fresh` refuses a location that an earlier look brought along. Raises TransientError(NOT_READY) while nothing is there yet."""
+        `fresh` refuses a location that an earlier look brought along. `before`: when the platform deletes the recording; where the
+        rate of requests is what holds the work up, the nearest goes first. Raises TransientError(NOT_READY) while nothing is there yet."""
         ...
 
     async def get(self, conversation_id: str, recording_id: str) -> Mapping[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from genesys_sync.plugin import PermanentError, ReasonCode, Services, TransientError
-from genesys_sync_handlers._times import iso
+from genesys_sync_handlers._times import iso, parse_iso
 
 _REMEMBERED = 10_000
 _REFUSED_FOR = 3000.0
@@ -54,18 +53,9 @@ class Restores:
         if not isinstance(recording, Mapping):
             raise TransientError("the answer holds no recording", code=ReasonCode.BAD_ANSWER)
         now = self._services.now()
-        if recording.get("fileState", "ARCHIVED") != "ARCHIVED" or _later(recording.get("archiveDate"), now):
+        if recording.get("fileState", "ARCHIVED") != "ARCHIVED" or ((kept := parse_iso(recording.get("archiveDate"))) and kept > now):
             return
         edit = {key: recording[key] for key in _RETENTION if recording.get(key) is not None}
         await self._services.genesys.request("PUT", path, json={**edit, "archiveDate": iso(now + self._keep)})
         self._services.audit.record("recording.restore", recording_id, until=iso(now + self._keep))
         self._services.log.info("restore_asked", recording_id=recording_id)
-
-
-def _later(value: Any, now: datetime) -> bool:
-    """Whether this time of the platform lies in the future; False for what is no time."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return False
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) > now

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import anyio
@@ -34,7 +34,7 @@ from genesys_sync.plugin import (
 from genesys_sync_handlers._analytics import candidate_durations
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import extension, media_key, sidecar_key
-from genesys_sync_handlers._times import iso
+from genesys_sync_handlers._times import iso, parse_iso
 
 SCHEMA = "genesys-sync/recording@1"
 _MOST_PARTS = 64
@@ -121,7 +121,8 @@ class Archive(Handler[ArchiveConfig]):
     async def _fetch(self, event: Event, delivery: Delivery, conversation: str, recording: str, revision: int) -> dict[str, Any]:
         """Download every part into its place; the sidecar that tells of it, not yet written."""
         details, missing = await self._details(conversation, delivery)
-        located = await self._locate(conversation, recording, fresh=False)
+        before = parse_iso(event.body.get("deleteDate"))
+        located = await self._locate(conversation, recording, fresh=False, before=before)
         renewed = False
         parts: list[dict[str, Any]] = []
         while len(parts) < len(located):
@@ -132,7 +133,7 @@ class Archive(Handler[ArchiveConfig]):
                 if renewed:
                     raise
                 renewed, count = True, len(located)
-                located = await self._locate(conversation, recording, fresh=True)
+                located = await self._locate(conversation, recording, fresh=True, before=before)
                 if len(located) != count:
                     raise TransientError("the recording changed its number of parts meanwhile", code=ReasonCode.MEDIA_CHANGED) from None
         session = event.body.get("sessionId")
@@ -147,6 +148,7 @@ class Archive(Handler[ArchiveConfig]):
             "conversationEndedAt": event.body.get("conversationEndedAt"),
             "media": event.body.get("media", ""),
             "sessionId": session,
+            "deleteDate": event.body.get("deleteDate"),
             "format": self.config.format,
             "parts": parts,
             "expected": {"durations": durations, "source": "analytics" if durations else "none"},
@@ -171,9 +173,9 @@ class Archive(Handler[ArchiveConfig]):
             "resumed": got.resumed,
         }
 
-    async def _locate(self, conversation: str, recording: str, *, fresh: bool) -> tuple[MediaPart, ...]:
+    async def _locate(self, conversation: str, recording: str, *, fresh: bool, before: datetime | None) -> tuple[MediaPart, ...]:
         format_id = None if self.config.format == "original" else self.config.format
-        located = await self._services.genesys.recordings.locate(conversation, recording, format_id=format_id, fresh=fresh)
+        located = await self._services.genesys.recordings.locate(conversation, recording, format_id=format_id, fresh=fresh, before=before)
         if not located:
             raise TransientError("the platform names no media for the recording yet", code=ReasonCode.NOT_READY)
         if len(located) > _MOST_PARTS:

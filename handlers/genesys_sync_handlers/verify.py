@@ -210,6 +210,8 @@ class Verify(Handler[VerifyConfig]):
                 "conversationEndedAt": event.body.get("conversationEndedAt"),
                 "revision": revision + 1,
             }
+            if sidecar.get("deleteDate"):
+                body["deleteDate"] = sidecar["deleteDate"]
             again = event.derive(Topic.RECORDING_READY, occurred_at=now, revision=revision + 1, body=body)
             return Done((again,), f"{fault.value}: fetched again")
         body = {"revision": revision, "reason": fault.value, "detail": detail, "quarantine": held}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -249,6 +251,34 @@ async def test_the_share_of_the_limit_is_never_exceeded(serve: Serve, until: Unt
         assert len(api.requests) == 3, "of five, two are kept for the other lanes"
         await clock.advance(60)
         await until(lambda: len(done) == 5)
+
+
+async def test_of_the_requests_that_wait_the_one_whose_recording_is_deleted_soonest_goes_first(serve: Serve, until: Until) -> None:
+    """After a pause one goes ahead alone, so that the order is that of the requests and not of the network."""
+    api, clock = Api(), FakeClock()
+    api.script = [(429, error_body("too.many.requests"), {"Retry-After": "30"})]
+    api.script += [(200, {"mediaUris": {"0": {"mediaUri": "https://x.example/a"}}}, {})] * 4
+    ids = [ID[:-1] + digit for digit in "345"]
+    dates = [None, clock.now() + timedelta(days=9), clock.now() + timedelta(days=1)]
+    async with platform_at(await serve(api), clock) as platform, anyio.create_task_group() as tasks:
+        tasks.start_soon(platform.request, "GET", "/api/v2/x")
+        await until(lambda: bool(clock._sleepers))
+        for recording_id, before in zip(ids, dates, strict=True):
+            tasks.start_soon(partial(platform.recordings.locate, ID, recording_id, format_id="MP3", before=before))
+        await clock.advance(30)
+        await until(lambda: len(api.requests) == 5)
+    assert api.requests[1].path.endswith(ids[2])
+
+
+async def test_the_queues_are_read_while_media_work_waits_for_the_next_window(serve: Serve, until: Until) -> None:
+    api, clock = Api(), FakeClock()
+    async with platform_at(await serve(api), clock, requests_per_minute=3, request_share=1) as platform, anyio.create_task_group() as tasks:
+        await platform.request("GET", "/api/v2/x")
+        tasks.start_soon(platform.request, "GET", "/api/v2/y")
+        await until(lambda: bool(clock._sleepers))
+        assert await platform.queues() == []
+        assert [request.path for request in api.requests] == ["/api/v2/x", "/api/v2/routing/queues"]
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,11 @@ class Counting:
         self._recordings = recordings
         self.located: list[tuple[str | None, bool]] = []
 
-    async def locate(self, *ids: str, format_id: str | None = None, fresh: bool = False) -> tuple[MediaPart, ...]:
+    async def locate(
+        self, *ids: str, format_id: str | None = None, fresh: bool = False, before: datetime | None = None
+    ) -> tuple[MediaPart, ...]:
         self.located.append((format_id, fresh))
+        self.before = before
         found: tuple[MediaPart, ...] = await self._recordings.locate(*ids, format_id=format_id, fresh=fresh)
         return found
 
@@ -189,6 +192,17 @@ async def test_an_expired_url_is_renewed_once_within_the_attempt(handler_harness
         harness.media.fail(MediaUrlExpired(), MediaUrlExpired())
         with pytest.raises(MediaUrlExpired):
             await harness.handle(ready(), attempt=2)
+
+
+async def test_the_platform_s_date_of_deletion_goes_with_the_question_and_into_the_sidecar(handler_harness: Make) -> None:
+    async with handler_harness(Archive) as harness:
+        place(harness, SOUND)
+        counting = harness.genesys.recordings = Counting(harness.genesys.recordings)
+        await harness.handle(make_event("recording.ready", body={"deleteDate": "2026-09-01T00:00:00.000Z"}))
+        assert counting.before == datetime(2026, 9, 1, tzinfo=UTC)
+        assert sidecar_of(harness)["deleteDate"] == "2026-09-01T00:00:00.000Z"
+        await harness.handle(make_event("recording.ready", body={"deleteDate": "soon"}, revision=2), snoozes=1)
+        assert counting.before is None, "what is no time is no hurry"
 
 
 async def test_a_published_format_is_asked_for_by_its_name(handler_harness: Make) -> None:

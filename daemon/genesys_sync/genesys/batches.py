@@ -13,6 +13,7 @@ from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.events import is_canonical_uuid
 from genesys_sync.genesys.answers import PlatformRefused, clean_text
 from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.turns import LAST
 from genesys_sync.services import MediaUrl
 
 ITEMS_MAX = 100
@@ -42,27 +43,32 @@ class Batches:
         self._clock = clock
         self._poll = poll.total_seconds()
 
-    async def run(self, items: Sequence[tuple[str, str | None]]) -> list[BatchResult]:
+    async def run(self, items: Sequence[tuple[str, str | None]], *, urgency: float = LAST) -> list[BatchResult]:
         """The results for these (conversation, recording or None for all of its recordings), at most 100, in the platform's order.
+        `urgency` as for `Client.call`.
 
         Raises PlatformRefused when the request is refused, TransientError when the job fails, vanishes or takes too long.
         """
         listed = [{"conversationId": cid} if rid is None else {"conversationId": cid, "recordingId": rid} for cid, rid in items]
         reply = await self._client.call(
-            # a job asked for twice is a job too many, and nothing worse
-            "POST", "/api/v2/recording/batchrequests", json={"batchDownloadRequestList": listed}, repeatable=True, shape=dict
-        )  # fmt: skip
+            "POST",
+            "/api/v2/recording/batchrequests",
+            json={"batchDownloadRequestList": listed},
+            repeatable=True,  # a job asked for twice is a job too many, and nothing worse
+            shape=dict,
+            urgency=urgency,
+        )
         job_id = reply.body.get("id")
         if not isinstance(job_id, str) or _JOB_ID.fullmatch(job_id) is None:
             raise TransientError("the batch request's answer names no job", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id)
-        return await self._finished(job_id)
+        return await self._finished(job_id, urgency)
 
-    async def _finished(self, job_id: str) -> list[BatchResult]:
+    async def _finished(self, job_id: str, urgency: float) -> list[BatchResult]:
         deadline = self._clock.monotonic() + JOB_PATIENCE
         while True:
             await self._clock.sleep(self._poll)
             try:
-                reply = await self._client.call("GET", f"/api/v2/recording/batchrequests/{job_id}", shape=dict)
+                reply = await self._client.call("GET", f"/api/v2/recording/batchrequests/{job_id}", shape=dict, urgency=urgency)
             except PlatformRefused as error:
                 # the job is ours and was there: its loss says nothing about the items
                 raise TransientError(

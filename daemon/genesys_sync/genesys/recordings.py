@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from genesys_sync.events import is_canonical_uuid
 from genesys_sync.genesys.batches import ITEMS_MAX, Batches, BatchResult, item_error
 from genesys_sync.genesys.client import Client
 from genesys_sync.genesys.gather import Answers, Gatherer, halving
+from genesys_sync.genesys.turns import LAST
 from genesys_sync.metrics import Metrics
 from genesys_sync.services import Look, MediaPart, MediaUrl, RecordingInfo
 from genesys_sync.settings import GenesysSettings
@@ -38,6 +40,19 @@ _CONTENT_TYPES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One recording whose media somebody wants. The same one asked for twice counts once, whatever its urgency."""
+
+    conversation_id: str
+    recording_id: str
+    urgency: float = field(compare=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.conversation_id, self.recording_id
+
+
 class RecordingService:
     """Implements `services.Recordings`."""
 
@@ -49,7 +64,7 @@ class RecordingService:
         self._batches = Batches(client, clock=clock, poll=settings.batch_poll)
         self._remembered = Remembered(life=settings.media_url_life, now=clock.monotonic)
         self._looks: Gatherer[str, Look] = Gatherer(tasks, self._look_at_all, clock=clock, window=settings.batch_gather, limit=ITEMS_MAX)
-        self._places: Gatherer[tuple[str, str], Parts] = Gatherer(
+        self._places: Gatherer[_Place, Parts] = Gatherer(
             tasks, self._locate_all, clock=clock, window=settings.batch_gather, limit=ITEMS_MAX
         )
 
@@ -58,17 +73,26 @@ class RecordingService:
         check_id(conversation_id)
         return await (self._metadata(conversation_id) if definitive else self._looks.ask(conversation_id))
 
-    async def locate(self, conversation_id: str, recording_id: str, *, format_id: str | None = None, fresh: bool = False) -> Parts:
+    async def locate(
+        self,
+        conversation_id: str,
+        recording_id: str,
+        *,
+        format_id: str | None = None,
+        fresh: bool = False,
+        before: datetime | None = None,
+    ) -> Parts:
         """See `services.Recordings.locate`."""
         check_id(conversation_id)
         check_id(recording_id)
+        urgency = LAST if before is None else before.timestamp()
         if format_id is not None:
-            return await self._transcoded(conversation_id, recording_id, format_id)
+            return await self._transcoded(conversation_id, recording_id, format_id, urgency)
         if fresh:
             self._remembered.forget((conversation_id, recording_id))
         elif (parts := self._remembered.get((conversation_id, recording_id))) is not None:
             return parts
-        return await self._places.ask((conversation_id, recording_id))
+        return await self._places.ask(_Place(conversation_id, recording_id, urgency))
 
     async def get(self, conversation_id: str, recording_id: str) -> Mapping[str, Any]:
         """See `services.Recordings.get`."""
@@ -114,19 +138,20 @@ class RecordingService:
 
     # --- locating
 
-    async def _locate_all(self, keys: Sequence[tuple[str, str]]) -> Answers[tuple[str, str], Parts]:
-        return await halving(self._locate_by_batch, keys)
+    async def _locate_all(self, places: Sequence[_Place]) -> Answers[_Place, Parts]:
+        return await halving(self._locate_by_batch, places)
 
-    async def _locate_by_batch(self, keys: Sequence[tuple[str, str]]) -> Answers[tuple[str, str], Parts]:
-        found = _by_recording(await self._batches.run(list(keys)))
-        return {key: _judged(found.get(key, ())) for key in keys}
+    async def _locate_by_batch(self, places: Sequence[_Place]) -> Answers[_Place, Parts]:
+        """A batch is as urgent as the most urgent in it."""
+        found = _by_recording(await self._batches.run([place.key for place in places], urgency=min(place.urgency for place in places)))
+        return {place: _judged(found.get(place.key, ())) for place in places}
 
-    async def _transcoded(self, conversation_id: str, recording_id: str, format_id: str) -> Parts:
+    async def _transcoded(self, conversation_id: str, recording_id: str, format_id: str, urgency: float) -> Parts:
         """The single recording in another format, waiting as long as the platform's estimates say, within TRANSCODE_PATIENCE."""
         path = _recording_path(conversation_id, recording_id)
         deadline = self._clock.monotonic() + TRANSCODE_PATIENCE
         while True:
-            reply = await self._client.call("GET", path, params={"formatId": format_id, "download": "false"})
+            reply = await self._client.call("GET", path, params={"formatId": format_id, "download": "false"}, urgency=urgency)
             body = reply.body if isinstance(reply.body, dict) else {}
             if reply.status == 200 and (parts := parse_media_uris(body, _CONTENT_TYPES.get(format_id, ""))):
                 return parts

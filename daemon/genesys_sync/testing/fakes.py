@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -89,6 +89,7 @@ class FakeRecordings:
         *,
         format_id: str | None = None,  # noqa: ARG002 - the bytes placed are those of any format
         fresh: bool = False,  # noqa: ARG002 - a location here does not grow old
+        before: datetime | None = None,  # noqa: ARG002 - nobody waits here
     ) -> tuple[MediaPart, ...]:
         await checkpoint()
         parts = self._parts.get((conversation_id, recording_id))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import anyio.to_thread
+import av
+import numpy as np
 import orjson
 import pytest
 
@@ -226,6 +230,66 @@ async def test_silence_is_a_warning_or_a_reason_as_configured(make: Make) -> Non
     async with make(fetches=1, silence="reject") as harness:
         outcome = await harness.handle(await archived(harness, silent, durations=(4.0,)))
         assert outcome.emit[0].body["reason"] == "MEDIA_SILENT"
+
+
+MAIL = b"From: a\r\nTo: b\r\nSubject: c\r\n\r\nhello\r\n"
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("message.json", b"{}")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("media", "data", "content_type", "container"),
+    [
+        ("chat", zipped(), "application/zip", "zip"),
+        ("message", zipped(), "application/zip", "zip"),  # as recordingmetadata calls it
+        ("messaging", zipped(), "application/zip", "zip"),  # as recordings call the same
+        ("message", b'{"messages": []}', "application/json", "json"),
+        ("email", MAIL, "message/rfc822", "eml"),
+    ],
+)
+async def test_written_media_are_verified_by_what_they_are(make: Make, media: str, data: bytes, content_type: str, container: str) -> None:
+    async with make() as harness:
+        outcome = await harness.handle(await archived(harness, data, media=media, content_type=content_type))
+    (verified,) = outcome.emit
+    assert verified.topic == "media.verified"
+    assert verified.body["parts"][0]["container"] == container
+
+
+@pytest.mark.parametrize("media", ["chat", "message", "messaging", "email"])
+async def test_an_error_page_in_the_place_of_written_media_is_withheld(make: Make, media: str) -> None:
+    async with make(fetches=1) as harness:
+        outcome = await harness.handle(await archived(harness, PAGE, media=media, content_type="application/zip"))
+    (rejected,) = outcome.emit
+    assert (rejected.topic, rejected.body["reason"]) == ("media.rejected", "ERROR_PAGE")
+
+
+async def test_a_screen_recording_of_pictures_alone_is_verified_and_a_truncated_one_is_not(make: Make) -> None:
+    screen = pictures(2.0)
+    async with make(fetches=1) as harness:
+        good = await harness.handle(await archived(harness, screen, media="screen", content_type="video/webm", durations=(2.0,)))
+    assert (good.emit[0].topic, good.emit[0].body["parts"][0]["container"]) == ("media.verified", "webm")
+    async with make(fetches=1) as harness:
+        cut = screen[: len(screen) * 6 // 10]
+        bad = await harness.handle(await archived(harness, cut, media="screen", content_type="video/webm", durations=(2.0,)))
+    assert bad.emit[0].topic == "media.rejected"
+
+
+def pictures(seconds: float) -> bytes:
+    """A WebM of moving pictures, without any sound."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(int(seconds * 10)):
+            picture = np.full((48, 64, 3), number * 10 % 256, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
 
 
 async def test_a_chat_need_not_sound(make: Make) -> None:
