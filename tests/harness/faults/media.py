@@ -98,14 +98,14 @@ def slow_loris(bench: Bench) -> Played:
 
 
 def flipped_bit(bench: Bench) -> Played:
-    """F18: one bit of each file's first download is wrong, at a random place."""
+    """F18: one bit of each file's first download is wrong, somewhere beyond the tags at its beginning."""
     platform = bench.world(scenario(100 if bench.long else 50, 6))
     proxy, receiver = bench.proxy(platform), bench.receiver()
     first: Counter[str] = Counter()
 
     def toxic(path: str) -> Toxic | None:
         first[path] += 1
-        return Toxic("flip", fraction=(len(first) * 0.37) % 1) if first[path] == 1 else None
+        return Toxic("flip", fraction=0.2 + 0.8 * ((len(first) * 0.37) % 1)) if first[path] == 1 else None
 
     proxy.media = toxic
     daemon = bench.daemon(platform, receiver, proxy=proxy)
