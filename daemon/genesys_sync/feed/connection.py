@@ -164,10 +164,14 @@ def _closed(error: ConnectionClosed) -> Ending:
 
 
 async def _close(socket: ClientConnection, ending: Ending | None) -> None:
-    """A dead peer answers no close: its connection is dropped. Others get a close handshake, for two seconds at most."""
+    """A dead peer answers no close: its connection is dropped. Others get a close handshake, for two seconds at most; and one that
+    does not even take our last bytes, for which the library would wait without end, is dropped as well."""
     cause = ending.cause if ending else None
     if cause in _DEAD:
         socket.transport.abort()
         await socket.wait_closed()
         return
-    await socket.close(1007 if cause is Cause.FRAME_NOT_UTF8 else 1000)
+    with anyio.move_on_after(2 * _CLOSE_WITHIN):
+        await socket.close(1007 if cause is Cause.FRAME_NOT_UTF8 else 1000)
+        return
+    socket.transport.abort()
