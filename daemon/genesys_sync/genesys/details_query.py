@@ -2,7 +2,8 @@
 
 Pages are cut anew for each request. While one is read, conversations that vanish move the later ones to pages which have been read
 already, and nobody sees them. So a window counts only when its total never fell and as many different conversations came as it says;
-otherwise it is asked again in halves, and one of ten minutes a few times over.
+otherwise it is asked again, and if that shows something else, in halves, and one of ten minutes a few times over. Where the same pages
+contradict the same total twice, nothing is moving: smaller windows would not mend it, and the window is given up at once.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class DetailsQuery:
     async def _window(self, start: datetime, end: datetime) -> AsyncIterator[Mapping[str, Any]]:
         smallest = end - start <= _WINDOW_MIN
         refused: PlatformRefused | None = None
-        for _ in range(_REPEATS if smallest else 1):
+        before: _Paging | None = None
+        for _ in range(_REPEATS if smallest else 2):
             paging = _Paging()
             try:
                 async for record in self._pages(start, end, paging):
@@ -68,10 +70,11 @@ class DetailsQuery:
             if paging.whole:
                 return
             _log.info("window_not_counted", seconds=(end - start).total_seconds(), came=len(paging.ids), totals=paging.totals[-2:])
+            if before is not None and paging.same_as(before):
+                raise _contradiction()
+            before = paging
         if smallest:
-            raise refused or TransientError(
-                "the pages of a few minutes do not add up to the total that the platform tells", code=ReasonCode.BAD_ANSWER
-            )
+            raise refused or _contradiction()
         middle = start + (end - start) / 2
         for half_start, half_end in ((start, middle), (middle, end)):
             async for record in self._window(half_start, half_end):
@@ -112,6 +115,14 @@ class _Paging:
     @property
     def whole(self) -> bool:
         return self.ended and paged_whole(self.totals, len(self.ids))
+
+    def same_as(self, other: _Paging) -> bool:
+        """Whether both saw the same conversations and totals, to the end."""
+        return self.ended and other.ended and (self.ids, self.totals) == (other.ids, other.totals)
+
+
+def _contradiction() -> TransientError:
+    return TransientError("the pages do not add up to the total that the platform tells", code=ReasonCode.BAD_ANSWER)
 
 
 def windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
