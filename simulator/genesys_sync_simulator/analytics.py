@@ -15,6 +15,8 @@ Json = dict[str, Any]
 
 MOST_DAYS = 31
 MOST_ON_A_PAGE = 100
+JOB_LIFE = 86_400
+"""Seconds for which a details job and its results are kept."""
 ORDERS = ("asc", "desc", "unordered")
 ORDER_KEYS = ("conversationStart", "conversationEnd", "segmentStart", "segmentEnd")
 _FILTERS = {"conversationFilters", "segmentFilters"}
@@ -30,10 +32,19 @@ _SESSION_DIMENSIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class DetailsJob:
-    """An asynchronous query: everything it found, and when it was submitted."""
+    """An asynchronous query: everything it found, when it was submitted, and how it comes to nothing, if it does."""
 
     found: list[Json]
     begun: float
+    fault: str | None = None
+
+    def state(self, now: float, *, takes: float) -> str:
+        """The published state at a moment."""
+        if now >= self.begun + JOB_LIFE:
+            return "EXPIRED"
+        if now < self.begun + takes:
+            return "QUEUED" if now < self.begun + takes / 2 else "PENDING"
+        return "FAILED" if self.fault == "details_job_failed" else "FULFILLED"
 
 
 class BadQuery(Exception):
@@ -176,9 +187,12 @@ def matching(records: Sequence[Json], query: Mapping[str, Any], *, by_start_day:
             raise BadQuery(f"{name} must be a list")
         for one in filters:
             found = [record for record in found if _passes(record, one, name)]
+    limit = query.get("limit", len(found))
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise BadQuery("limit must be a number from 0 on")
     if order != "unordered":
         found.sort(key=lambda record: (_sort_value(record, key), record["conversationId"]), reverse=order == "desc")
-    return found
+    return found[:limit]
 
 
 def page(found: Sequence[Json], paging: Any) -> list[Json]:

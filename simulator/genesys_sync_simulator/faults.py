@@ -35,6 +35,13 @@ class FaultDesk:
         self.fire(kind, recordingId=recording_id)
         return True
 
+    def first(self, kind: str, **about: object) -> bool:
+        """Whether this is one of the first so many that the scenario spoils in this way; written down if so."""
+        if self.fired[kind] >= self.rules.count(kind):
+            return False
+        self.fire(kind, **about)
+        return True
+
     def storm(self, now: float) -> float:
         """Seconds that a 429 storm will still last, 0 when there is none. A storm that is due begins with the request that asks."""
         if now >= self.storm_ends and self.storms_due:

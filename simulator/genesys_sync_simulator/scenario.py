@@ -25,6 +25,9 @@ EVENT_FAULTS: Final = ("duplicate_events", "reorder_events")
 MOMENT_FAULTS: Final = ("drop_socket", "socket_closing", "silent_stall", "rate_limit", "server_error_once", "revoke_token")
 """Faults of the platform as a whole: each fires at a moment while the calls are played."""
 
+ANALYTICS_FAULTS: Final = ("details_job_failed", "details_job_expired", "page_shift")
+"""Details jobs that come to nothing, and pages of the details query that shift while they are read: the first so many of each."""
+
 PERMISSIONS: Final = (
     "analytics:conversationDetail:view",
     "conversation:communication:view",

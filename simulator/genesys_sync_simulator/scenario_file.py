@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genesys_sync_simulator.scenario import (
+    ANALYTICS_FAULTS,
     EVENT_FAULTS,
     FORMATS,
     MOMENT_FAULTS,
@@ -196,7 +197,7 @@ _PLATFORM: Mapping[str, Reader] = {
     "bandwidth": size,
 }
 _FAULTS: Mapping[str, Reader] = {
-    **{kind: _integer(0, 100_000) for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS)},
+    **{kind: _integer(0, 100_000) for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS)},
     "at": lambda value: value,
     "drop_socket_for": duration,
     "rate_limit_for": duration,

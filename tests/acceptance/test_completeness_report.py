@@ -140,7 +140,7 @@ def test_backfill_finds_what_nobody_heard_and_the_second_run_changes_nothing(
     simulator: Sim, daemon: Callable[..., Any], wait: Callable[..., Any]
 ) -> None:
     """Without a daemon it works itself, through details jobs too; beside one it hands the work over; both find the same."""
-    platform = simulator(scenario(start="at-once", faults=""))
+    platform = simulator(scenario(start="at-once", faults="details_job_failed = 1\ndetails_job_expired = 1"))
     as_auditor(platform)
     here = daemon(platform, *SURE, "feed.backfill_first=1s", "genesys.details_jobs_after=2s", "genesys.details_job_poll=200ms")
     wait(lambda: platform.truth("scenario_finished"), what="the end of the scenario")

@@ -1,5 +1,7 @@
 """The details query finds what happened, in the published shape, by the published rules about intervals."""
 
+from typing import Any
+
 import pytest
 
 from genesys_sync_simulator.analytics import BadQuery, interval, matching, page, touched
@@ -138,8 +140,10 @@ async def test_a_job_is_submitted_waited_for_read_and_removed(play) -> None:
         submitted = await sim.call("POST", jobs, json={"interval": TODAY})
         path = f"{jobs}/{submitted.json['jobId']}"
         assert submitted.status == 202
-        waiting = await sim.call("GET", path)
-        assert (waiting.status, waiting.json["state"]) == (202, "PENDING")
+        for state in ("QUEUED", "PENDING"):
+            waiting = await sim.call("GET", path)
+            assert (waiting.status, waiting.json["state"]) == (202, state)
+            sim.clock.jump(0.5 if state == "QUEUED" else 0)
         assert (await sim.call("GET", path + "/results")).status == 404
         sim.clock.jump(1)
         assert (await sim.call("GET", path)).json["state"] == "FULFILLED"
@@ -150,3 +154,50 @@ async def test_a_job_is_submitted_waited_for_read_and_removed(play) -> None:
         assert (await sim.call("GET", jobs + "/availability")).json["dataAvailabilityDate"]
         assert (await sim.call("DELETE", path)).status == 204
         assert (await sim.call("GET", path)).status == 404
+
+
+async def test_a_job_knows_nothing_that_the_data_lake_has_not(play) -> None:
+    jobs = "/api/v2/analytics/conversations/details/jobs"
+    async with play({"calls": {"count": 5, "per_second": 100}, "platform": {"data_lake_lag": "1h"}}) as sim:
+        await sim.until_end()
+        assert await found_by_job(sim, jobs) == 0
+        sim.clock.jump(3600)
+        assert await found_by_job(sim, jobs) == 5
+        assert await found_by_job(sim, jobs, limit=2) == 2
+        assert (await sim.call("POST", jobs, json={"interval": TODAY, "limit": "all"})).status == 400
+
+
+async def found_by_job(sim, jobs: str, **more: Any) -> int:
+    submitted = await sim.call("POST", jobs, json={"interval": TODAY, **more})
+    sim.clock.jump(1)
+    answer = await sim.call("GET", f"{jobs}/{submitted.json['jobId']}/results")
+    return len(answer.json.get("conversations", []))
+
+
+async def test_jobs_fail_lose_their_results_and_expire(play) -> None:
+    jobs = "/api/v2/analytics/conversations/details/jobs"
+    async with play({"calls": {"count": 2}, "faults": {"details_job_failed": 1, "details_job_expired": 1}}) as sim:
+        await sim.until_end()
+        paths = [f"{jobs}/{(await sim.call('POST', jobs, json={'interval': TODAY})).json['jobId']}" for _ in range(3)]
+        sim.clock.jump(1)
+        states = [(await sim.call("GET", path)).json["state"] for path in paths]
+        results = [(await sim.call("GET", path + "/results")).status for path in paths]
+        assert states == ["FAILED", "FULFILLED", "FULFILLED"]
+        assert results == [404, 404, 200]
+        assert dict(sim.platform.faults.fired) == {"details_job_failed": 1, "details_job_expired": 1}
+        sim.clock.jump(90_000)
+        await sim.log_in()
+        sim.bearer = await sim.log_in()
+        assert (await sim.call("GET", paths[2])).json["state"] == "EXPIRED"
+        assert (await sim.call("GET", paths[2] + "/results")).status == 404
+
+
+async def test_pages_shift_once(play) -> None:
+    async with play({"calls": {"count": 30, "per_second": 100}, "faults": {"page_shift": 1}}) as sim:
+        await sim.until_end()
+        totals = []
+        for number in (1, 2, 2):
+            answer = (await sim.call("POST", QUERY, json={"interval": TODAY, "paging": {"pageSize": 10, "pageNumber": number}})).json
+            totals.append((answer["totalHits"], answer["conversations"][0]["conversationId"]))
+        assert [total for total, _ in totals] == [30, 29, 30]
+        assert totals[1][1] != totals[2][1]

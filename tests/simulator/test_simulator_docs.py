@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genesys_sync_simulator import scenario_file
-from genesys_sync_simulator.scenario import EVENT_FAULTS, FORMATS, MOMENT_FAULTS, RECORDING_FAULTS, Scenario
+from genesys_sync_simulator.scenario import ANALYTICS_FAULTS, EVENT_FAULTS, FORMATS, MOMENT_FAULTS, RECORDING_FAULTS, Scenario
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "simulator.md").read_text(encoding="utf-8")
 
@@ -17,7 +17,9 @@ def test_every_key_of_a_scenario_is_on_the_page(name: str) -> None:
 
 
 def test_every_kind_of_fault_and_format_is_on_the_page() -> None:
-    assert [kind for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *FORMATS) if f"`{kind}`" not in PAGE] == []
+    assert [
+        kind for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *FORMATS) if f"`{kind}`" not in PAGE
+    ] == []
 
 
 def test_the_defaults_on_the_page_are_the_defaults() -> None:

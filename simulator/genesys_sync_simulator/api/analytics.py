@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from genesys_sync_simulator.analytics import BadQuery, DetailsJob, details, matching, page
+from genesys_sync_simulator.analytics import JOB_LIFE, BadQuery, DetailsJob, details, matching, page
 from genesys_sync_simulator.api.answers import ApiError, Json, bad_request, body, empty, found, get, need_any, number, reply, several
 from genesys_sync_simulator.clock import iso
 from genesys_sync_simulator.platform import Platform
@@ -27,6 +27,9 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         try:
             records = matching(_records(platform, platform.now() - platform.rules.analytics_delay), asked, by_start_day=True)
             shown = page(records, asked.get("paging"))
+            if len(records) > 1 and (asked.get("paging") or {}).get("pageNumber", 1) > 1 and platform.faults.first("page_shift"):
+                records = records[1:]
+                shown = page(records, asked["paging"])
         except BadQuery as error:
             raise bad_request(f"{error}.") from None
         answer: Json = {"totalHits": len(records)}
@@ -64,17 +67,20 @@ def _job_routes(platform: Platform) -> list[web.RouteDef]:
     async def status(request: web.Request) -> web.Response:
         _permitted(request)
         job = _job(platform, request)
-        done = platform.now() >= job.begun + platform.rules.batch_job_time
-        times: Json = {"submissionDate": iso(job.begun), "expirationDate": iso(job.begun + 86_400)}
-        if done:
-            times["completionDate"] = iso(job.begun + platform.rules.batch_job_time)
-        return reply({"state": "FULFILLED" if done else "PENDING", **times}, status=200 if done else 202)
+        state = job.state(platform.now(), takes=platform.rules.batch_job_time)
+        answer: Json = {"state": state, "submissionDate": iso(job.begun), "expirationDate": iso(job.begun + JOB_LIFE)}
+        waiting = state in ("QUEUED", "PENDING")
+        if not waiting:
+            answer["completionDate"] = iso(job.begun + platform.rules.batch_job_time)
+        if state == "FAILED":
+            answer["errorMessage"] = "The query could not be executed."
+        return reply(answer, status=202 if waiting else 200)
 
     async def results(request: web.Request) -> web.Response:
         _permitted(request)
         job = _job(platform, request)
-        if platform.now() < job.begun + platform.rules.batch_job_time:
-            raise ApiError(404, "not.found", "The job has no results yet.")
+        if job.state(platform.now(), takes=platform.rules.batch_job_time) != "FULFILLED" or job.fault is not None:
+            raise ApiError(404, "not.found", "The job has no results.")
         size, start = number(request, "pageSize", 1000, high=10_000), number(request, "cursor", 0, low=0)
         shown = job.found[start : start + size]
         answer: Json = {"dataAvailabilityDate": iso(_available_until(platform))}
@@ -112,7 +118,8 @@ def _submitted(platform: Platform, asked: dict[str, Any]) -> web.Response:
     except BadQuery as error:
         raise bad_request(f"{error}.") from None
     job_id = str(uuid.uuid4())
-    platform.details_jobs[job_id] = DetailsJob(records, platform.now())
+    fault = next((kind for kind in ("details_job_failed", "details_job_expired") if platform.faults.first(kind, jobId=job_id)), None)
+    platform.details_jobs[job_id] = DetailsJob(records, platform.now(), fault)
     if len(platform.details_jobs) > _MOST_JOBS:
         del platform.details_jobs[next(iter(platform.details_jobs))]
     return reply({"jobId": job_id}, status=202)
