@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from genesys_sync.cli import main
-from genesys_sync.cli.common import spoken
 from genesys_sync.cli.find import archive_keys
+from genesys_sync.cli.output import spoken
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import ReasonCode

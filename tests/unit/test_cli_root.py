@@ -136,7 +136,7 @@ def test_options_may_stand_before_and_after_the_command_and_add_up(monkeypatch: 
 
 
 def test_the_settings_file_is_the_one_named_else_the_one_here_else_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genesys_sync.cli.common import settings_path
+    from genesys_sync.cli.invocation import settings_path
 
     monkeypatch.chdir(tmp_path)
     assert settings_path(argparse.Namespace(settings=None)) == Path("/etc/genesys-sync/settings.toml")
@@ -176,7 +176,7 @@ def test_standard_streams_that_are_closed_hurt_nobody(redirection: str, tmp_path
     """Cron and supervisors start programs so; the first socket must not get the number of a standard stream."""
     script = (
         "import sys, anyio; from genesys_sync import cli; from genesys_sync.cli import status; "
-        "from genesys_sync.cli.common import print_line, run_async\n"
+        "from genesys_sync.cli.invocation import run_async; from genesys_sync.cli.output import print_line\n"
         "async def work():\n  await anyio.sleep(0); print_line('x'); return 3\n"
         "status.run = lambda a: run_async(work)\nsys.exit(cli.main(['status']))"
     )
@@ -186,7 +186,7 @@ def test_standard_streams_that_are_closed_hurt_nobody(redirection: str, tmp_path
 
 def test_an_output_that_takes_no_more_is_a_sentence_and_74(tmp_path: Path) -> None:
     script = (
-        "import sys; from genesys_sync import cli; from genesys_sync.cli import status; from genesys_sync.cli.common import print_line; "
+        "import sys; from genesys_sync import cli; from genesys_sync.cli import status; from genesys_sync.cli.output import print_line; "
         "status.run = lambda a: print_line('x' * {count}) or 0; sys.exit(cli.main(['status']))"
     )
     for count in (10, 100_000):

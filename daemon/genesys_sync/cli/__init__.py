@@ -13,7 +13,7 @@ from typing import NoReturn
 from genesys_sync import logs
 from genesys_sync.cli import backfill, check, dead_letters, demo, find, report, resume, status, verify
 from genesys_sync.cli import run as run_command
-from genesys_sync.cli.common import OutputFailed, written
+from genesys_sync.cli.output import OutputFailed, written
 from genesys_sync.errors import EX_SOFTWARE, EX_USAGE, ConfigurationError, GenesysSyncError
 from genesys_sync.scrubbing import clean_text
 from genesys_sync.settings import LogSettings

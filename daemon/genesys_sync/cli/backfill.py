@@ -17,8 +17,9 @@ from typing import Any
 
 import anyio
 
-from genesys_sync.cli.common import audit_entry, iso, load_settings, print_json, print_line, run_async, settings_path
+from genesys_sync.cli.invocation import audit_entry, load_settings, run_async, settings_path
 from genesys_sync.cli.moments import Window, add_window, window
+from genesys_sync.cli.output import iso, print_json, print_line
 from genesys_sync.clock import SystemClock
 from genesys_sync.completeness import without
 from genesys_sync.errors import LedgerLocked

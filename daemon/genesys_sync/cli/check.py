@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from genesys_sync.cli.common import further_faults, load_proved, load_settings, print_line, run_async, settings_path
+from genesys_sync.cli.invocation import further_faults, load_proved, load_settings, run_async, settings_path
+from genesys_sync.cli.output import print_line
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import EX_CONFIG, EX_OK, EX_TEMPFAIL, ConfigurationError, GenesysSyncError

@@ -13,7 +13,7 @@ import anyio
 
 from genesys_sync import logs, outbound
 from genesys_sync.cli.check import Finding, fail, failures, ok, warn
-from genesys_sync.cli.common import iso_time
+from genesys_sync.cli.output import iso_time
 from genesys_sync.clock import SystemClock
 from genesys_sync.dispatch.execution import DeliveryAudit
 from genesys_sync.dispatch.registry import LoadedHandler

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from genesys_sync.cli.common import iso, iso_time, load_settings, print_json, print_line, print_table, run_async, whole_number, written
+from genesys_sync.cli.invocation import load_settings, run_async, whole_number
 from genesys_sync.cli.moments import Window, add_window, window
+from genesys_sync.cli.output import iso, iso_time, print_json, print_line, print_table, written
 from genesys_sync.clock import SystemClock
 from genesys_sync.completeness import Caveat, Item, Roles, State, Tally, is_complete
 from genesys_sync.settings import Settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from genesys_sync.cli.common import NOTHING_FOUND, audit_entry, load_settings, print_line, run_async
+from genesys_sync.cli.invocation import audit_entry, load_settings, run_async
+from genesys_sync.cli.output import NOTHING_FOUND, print_line
 from genesys_sync.clock import SystemClock
 from genesys_sync.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from genesys_sync.cli.common import load_proved, run_async, settings_path
+from genesys_sync.cli.invocation import load_proved, run_async, settings_path
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from genesys_sync.cli.common import iso, load_settings, print_json, print_line, print_table, run_async, spoken
+from genesys_sync.cli.invocation import load_settings, run_async
+from genesys_sync.cli.output import iso, print_json, print_line, print_table, spoken
 from genesys_sync.clock import SystemClock
 from genesys_sync.ledger.base import Counts, DeliveryState
 from genesys_sync.settings import Settings

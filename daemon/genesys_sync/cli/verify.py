@@ -18,7 +18,8 @@ import orjson
 from anyio import from_thread, to_thread
 
 from genesys_sync.audit import Checkpoint, Numbered
-from genesys_sync.cli.common import NOTHING_FOUND, load_settings, print_json, print_line, run_async
+from genesys_sync.cli.invocation import load_settings, run_async
+from genesys_sync.cli.output import NOTHING_FOUND, print_json, print_line
 from genesys_sync.clock import SystemClock
 from genesys_sync.disk import translated
 from genesys_sync.events import Event, Topic

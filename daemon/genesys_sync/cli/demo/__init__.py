@@ -14,9 +14,9 @@ import anyio
 from aiohttp import ClientSession, ClientTimeout
 from anyio.abc import Process
 
-from genesys_sync.cli.common import whole_number
 from genesys_sync.cli.demo import evidence, screen, stage
 from genesys_sync.cli.demo.verdict import judge
+from genesys_sync.cli.invocation import whole_number
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import EX_SOFTWARE, ConfigurationError, GenesysSyncError, LedgerError
 from genesys_sync.events import Topic
