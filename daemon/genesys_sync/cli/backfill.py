@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 
 from genesys_sync.cli.invocation import audit_entry, load_settings, run_async, settings_path
-from genesys_sync.cli.moments import Window, add_window, window
+from genesys_sync.cli.moments import GAPS_MOST, Window, add_window, window
 from genesys_sync.cli.output import iso, print_json, print_line
 from genesys_sync.clock import SystemClock
 from genesys_sync.completeness import without
@@ -90,7 +90,9 @@ async def request(ledger: Ledger, asked: Window, clock: SystemClock) -> list[int
     from genesys_sync.feed.backfill import OPERATOR
 
     bounds = (asked.from_ms, asked.to_ms)
-    earlier = [gap for gap in await ledger.gaps() if gap.cause == OPERATOR and gap.from_ms < bounds[1] and gap.to_ms > bounds[0]]
+    earlier = [
+        gap for gap in await ledger.gaps(limit=GAPS_MOST) if gap.cause == OPERATOR and gap.from_ms < bounds[1] and gap.to_ms > bounds[0]
+    ]
     wanted = [gap.id for gap in earlier]
     for start, end in without(bounds, ((gap.from_ms, gap.to_ms) for gap in earlier)):
         entry = audit_entry(clock, "gap.open", f"{start}-{end}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import anyio
 
-from genesys_sync.cli.moments import Window
+from genesys_sync.cli.moments import GAPS_MOST, Window
 from genesys_sync.cli.report import Report
 from genesys_sync.clock import Clock
 from genesys_sync.completeness import Judged, PlatformSays, Roles, caveats, judge, recorded
@@ -63,7 +63,7 @@ class Collector:
         there = sorted(self._said.ended.keys() - here)
         for first in range(0, len(there), _AT_ONCE):
             await self._judge_there(report, there[first : first + _AT_ONCE])
-        report.open_gaps = sum(within(gap, window) for gap in await self._ledger.gaps())
+        report.open_gaps = sum(within(gap, window) for gap in await self._ledger.gaps(limit=GAPS_MOST))
         report.caveats = caveats(
             offline=report.offline,
             paging_fault=self._said.fault,

@@ -11,6 +11,9 @@ from genesys_sync.units import parse_duration
 
 FORMS = "2026-08-01 (UTC), 2026-08-01T14:30 (UTC unless it has a zone), 7d or 12h (so long ago), now"
 
+GAPS_MOST = 1_000_000
+"""More open gaps than a ledger ever has: a command that compares a time with the gaps must see them all."""
+
 
 class NoWindow(GenesysSyncError):
     """`--from` and `--to` leave no time between them."""

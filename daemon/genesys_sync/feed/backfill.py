@@ -134,7 +134,7 @@ class Backfill:
 
     async def work_off(self, gap_ids: Collection[int]) -> None:
         """Return when these gaps are closed: for a process that does nothing else, without `start` and `run`."""
-        while gaps := [gap for gap in await self._ledger.gaps() if gap.id in gap_ids]:
+        while gaps := [gap for one in gap_ids if (gap := await self._ledger.gap(one)) is not None and gap.closed_ms is None]:
             wait = await self._close_some(gaps)
             if wait is not None:
                 await self._clock.sleep(wait)
