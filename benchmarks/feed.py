@@ -116,6 +116,9 @@ class _Platform:
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> Sequence[_Topic]:
         return [_Topic(topic) for topic in topics]
 
+    async def mine(self) -> Sequence[_Channel]:
+        return []
+
     async def requirements(self) -> Mapping[str, Sequence[str]]:
         return {}
 

@@ -201,6 +201,21 @@ async def test_after_invalidation_the_next_use_asks_again(serve: Serve) -> None:
         assert await tokens.get() == "t2"
 
 
+async def test_a_refreshed_token_serves_until_another_is_had(serve: Serve) -> None:
+    clock, login = FakeClock(), Login()
+    async with tokens_at(await serve(login), clock) as tokens:
+        assert tokens.ends_at is None
+        assert await tokens.get() == "t1"
+        assert tokens.ends_at == 3600
+        login.script.append((503, {}))
+        tokens.refresh()
+        assert await tokens.get() == "t1"
+
+        await clock.advance(60)
+        assert await tokens.get() == "t3"
+        assert tokens.ends_at == 3660
+
+
 async def test_a_login_host_that_cannot_be_reached_is_transient() -> None:
     async with tokens_at("http://127.0.0.1:1", FakeClock()) as tokens:
         with pytest.raises(TransientError) as error:

@@ -143,8 +143,11 @@ async def test_queues_channels_and_topics(simulator: dict[str, Any]) -> None:
         topics = [f"v2.routing.queues.{queues[0].id}.conversations", "v2.no.such.topic"]
         states = await platform.channels.subscribe(channel.id, topics)
         assert [(state.id, state.permitted) for state in states] == [(topics[0], True), (topics[1], False)]
+        assert (await platform.channels.requirements())["v2.routing.queues.{id}.conversations"] == ("conversation:communication:view",)
+        assert [(mine.id, mine.connect_uri) for mine in await platform.channels.mine()] == [(channel.id, channel.connect_uri)]
         platform.tokens.invalidate()
         assert await platform.queues() == queues
+        assert await platform.channels.mine() == []
 
 
 async def test_what_the_client_may_do_and_the_orphans_of_all_pages(simulator: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ class Entry:
     """A channel that we made. Times are `Clock.epoch_ms`.
 
     uri     where to listen; empty once the channel is left, because then it is only counted
-    topics  a digest of the topics that were set
+    topics  a digest of the topics that were set; `refused`: how many of them the platform did not grant
     """
 
     id: str
@@ -47,6 +47,7 @@ class Entry:
     expires_ms: int
     uri: str = ""
     topics: str = ""
+    refused: int = 0
 
     def __repr__(self) -> str:
         return f"Entry(shard={self.shard}, made_ms={self.made_ms})"
@@ -66,6 +67,8 @@ class ChannelBook:
         self._entries: dict[str, Entry] = {}
         self._evictions: deque[float] = deque(maxlen=EVICTIONS_MOST)
         self._writing = anyio.Lock()
+        self.making = anyio.Lock()
+        """Held while a channel is made, until the book knows it."""
 
     async def open(self, *, reuse: bool) -> None:
         """Read what an earlier process left; a file that cannot be read is the same as none. `reuse`: its channels may be taken up."""
@@ -83,6 +86,10 @@ class ChannelBook:
             if entry.shard == shard and entry.uri and entry.topics == wanted and now < entry.renew_ms:
                 return entry
         return None
+
+    def knows(self, channel_id: str) -> bool:
+        """Whether it is one that some shard of ours has, or had."""
+        return channel_id in self._entries
 
     def wait(self, *, shards: int) -> float:
         """Seconds until a channel may be made; 0 when it may be now."""
@@ -153,7 +160,7 @@ def _load(file: Path) -> list[Entry]:
 
 
 def _entry(item: dict[str, object]) -> Entry:
-    numbers = {name: item[name] for name in ("shard", "made_ms", "renew_ms", "expires_ms")}
+    numbers = {name: item[name] for name in ("shard", "made_ms", "renew_ms", "expires_ms", "refused")}
     texts = {name: item[name] for name in ("id", "uri", "topics")}
     if not all(type(value) is int for value in numbers.values()) or not all(isinstance(value, str) for value in texts.values()):
         raise ValueError("no entry")

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from genesys_sync.clock import Clock
+from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.feed.book import ChannelBook, Entry, digest
 from genesys_sync.feed.platform import ChannelView, FeedPlatform
 from genesys_sync.feed.protocol import LONG_LIVED, REFUSED_WAIT, Cause, Ending, Next
@@ -72,6 +73,7 @@ class ChannelKeeper:
         self._interval = CREATE_EVERY
         self._token_since = clock.monotonic()
         self._first = True
+        self._doubtful = False
 
     async def subscribed(self) -> OpenChannel | Ending:
         """The channel to connect to, made and subscribed where it is not yet; or why there is none. Raises what the platform raises."""
@@ -116,10 +118,13 @@ class ChannelKeeper:
             self._platform.tokens.refresh()
 
     async def reapply(self) -> Ending | None:
-        """Set the present channel's topics anew if they are no longer those that are wanted. Raises what the platform raises."""
+        """Set the present channel's topics anew if they are no longer those that are wanted, or if some were refused, which may be
+        granted by now. Raises what the platform raises."""
         channel = self.present
-        if channel is None or channel.topics == self._subscriptions.topics_of(self._shard):
+        if channel is None:
             return None
+        if self._subscriptions.refused(self._shard):
+            channel.topics = None
         applied = await self._with_topics(channel)
         return applied if isinstance(applied, Ending) else None
 
@@ -128,8 +133,6 @@ class ChannelKeeper:
         one that was being made to follow it takes its place at once."""
         self._failures = 0 if live_for > LONG_LIVED else self._failures + 1
         following = ending.next
-        if self.present is not None and self.present.foreign and live_for == 0.0 and ending.cause is not Cause.UNREACHABLE:
-            following = Next.NEW_CHANNEL if following is Next.SAME_CHANNEL else following
         if following is Next.SAME_CHANNEL and self._failures >= _FAILURES_MOST:
             following = Next.NEW_CHANNEL
         if following is Next.SAME_CHANNEL and self.coming is None:
@@ -159,7 +162,7 @@ class ChannelKeeper:
             return None
         uri, renew_in = MediaUrl(entry.uri), (entry.renew_ms - self._clock.epoch_ms()) / 1000
         _log.info("channel_taken_up", host=str(uri), renew_in=round(renew_in))
-        self._subscriptions.taken_up(self._shard)
+        self._subscriptions.taken_up(self._shard, refused=entry.refused)
         return OpenChannel(entry.id, uri, self._clock.monotonic() + renew_in, entry, topics, foreign=True)
 
     async def _with_topics(self, channel: OpenChannel) -> OpenChannel | Ending:
@@ -179,6 +182,7 @@ class ChannelKeeper:
                     expires_ms=channel.entry.expires_ms,
                     uri=channel.uri.reveal(),
                     topics=digest(topics),
+                    refused=len(topics) - permitted,
                 )
             )
         return channel
@@ -200,20 +204,39 @@ class ChannelKeeper:
             if not planned:
                 self._interval = min(self._interval * 2, _CREATE_EVERY_MOST)
         self._created_at = self._clock.monotonic()
-        channel = await self._platform.channels.create()
-        life = self._life(channel)
-        renew_in = life * _RENEW_AT * (1 + _RENEW_JITTER * (2 * self._random() - 1))
+        async with self._book.making:
+            channel = await self._unclaimed() or await self._make()
+            life = self._life(channel)
+            renew_in = life * _RENEW_AT * (1 + _RENEW_JITTER * (2 * self._random() - 1))
+            now_ms = self._clock.epoch_ms()
+            entry = Entry(
+                id=channel.id,
+                shard=self._shard,
+                made_ms=now_ms,
+                renew_ms=now_ms + round(renew_in * 1000),
+                expires_ms=now_ms + round(life * 1000),
+            )
+            await self._book.made(entry)
         _log.info("channel_created", host=str(channel.connect_uri), renew_in=round(renew_in), shard=self._shard)
-        now_ms = self._clock.epoch_ms()
-        entry = Entry(
-            id=channel.id,
-            shard=self._shard,
-            made_ms=now_ms,
-            renew_ms=now_ms + round(renew_in * 1000),
-            expires_ms=now_ms + round(life * 1000),
-        )
-        await self._book.made(entry)
         return OpenChannel(channel.id, channel.connect_uri, self._clock.monotonic() + renew_in, entry)
+
+    async def _make(self) -> ChannelView:
+        try:
+            return await self._platform.channels.create()
+        except TransientError:
+            self._doubtful = True
+            raise
+
+    async def _unclaimed(self) -> ChannelView | None:
+        """A channel that was made though the answer was lost. Only our own token's are looked at: others may be in use."""
+        if not self._doubtful:
+            return None
+        try:
+            listed = await self._platform.channels.mine()
+        except PermanentError:
+            listed = []
+        self._doubtful = False
+        return next((channel for channel in listed if not self._book.knows(channel.id)), None)
 
     def _life(self, channel: ChannelView) -> float:
         """Seconds that the channel lives: it dies with its own time or with its token. It is replaced at 80 % of them, give or take a

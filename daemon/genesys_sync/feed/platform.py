@@ -45,6 +45,10 @@ class Channels(Protocol):
 
     async def create(self) -> ChannelView: ...
 
+    async def mine(self) -> Sequence[ChannelView]:
+        """The living channels of our token."""
+        ...
+
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> Sequence[TopicView]:
         """Replaces the channel's whole set; an answer for each topic."""
         ...

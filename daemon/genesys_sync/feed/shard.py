@@ -34,7 +34,8 @@ from genesys_sync.settings import FeedSettings
 
 OVERLAP: Final = 2.0
 """Seconds for which both connections are read once the second is live: what was under way to the first arrives on it."""
-_EVICTIONS: Final = frozenset({Cause.NO_LONGER_SUBSCRIBED, Cause.STREAM_STARVED})
+_SPREAD: Final = 2.0
+"""Seconds over which the first attempts are spread after a good connection: other daemons may have lost theirs with the same blow."""
 _DEAD: Final = frozenset({Cause.SILENT, Cause.PING_UNANSWERED})
 
 _log = get_logger("feed")
@@ -132,7 +133,7 @@ class Shard:
                 ending, live_for = await self._round(group)
                 await self._keeper.ended(ending, live_for=live_for)
                 if live_for > LONG_LIVED:
-                    waits, pause = self._kit.waits(), ending.wait
+                    waits, pause = self._kit.waits(), max(self._kit.random() * _SPREAD, ending.wait)
                 else:
                     pause = max(next(waits), ending.wait)
                 seconds = round(self._clock.monotonic() - began)

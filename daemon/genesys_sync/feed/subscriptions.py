@@ -92,6 +92,10 @@ class _Granted:
     queues: frozenset[str]
 
 
+def _queues(topics: Iterable[str]) -> frozenset[str]:
+    return frozenset(found[1] for topic in topics if (found := _QUEUE.match(topic.lower())))
+
+
 class Subscriptions:
     """Keeps the shards' topics as the settings and the organisation's queues want them."""
 
@@ -155,14 +159,18 @@ class Subscriptions:
         _log.info("subscribed", shard=shard, permitted=self.permitted, rejected=self.rejected, left_out=self.left_out)
         return self._granted[shard].permitted
 
-    def taken_up(self, shard: int) -> None:
-        """An earlier process set the shard's topics on a channel that is used again."""
+    def taken_up(self, shard: int, *, refused: int) -> None:
+        """An earlier process set the shard's topics on a channel that is used again; so many were refused, it is not known which."""
         topics = self.topics_of(shard)
-        self._grant(shard, topics, len(topics))
+        self._granted[shard] = _Granted(len(topics) - refused, refused, _queues(topics) if not refused else frozenset())
+        self._show()
+
+    def refused(self, shard: int) -> int:
+        """How many of the shard's topics the platform did not grant."""
+        return self._granted[shard].rejected if shard in self._granted else 0
 
     def _grant(self, shard: int, permitted: Sequence[str], asked: int) -> None:
-        queues = frozenset(found[1] for topic in permitted if (found := _QUEUE.match(topic.lower())))
-        self._granted[shard] = _Granted(len(permitted), asked - len(permitted), queues)
+        self._granted[shard] = _Granted(len(permitted), asked - len(permitted), _queues(permitted))
         self._show()
 
     def _show(self) -> None:

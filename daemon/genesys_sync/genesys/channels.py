@@ -51,10 +51,19 @@ class ChannelService:
         """
         await self._tokens.get()
         reply = await self._client.call("POST", "/api/v2/notifications/channels", shape=dict, lane=Lane.CONTROL)
-        channel_id, uri = reply.body.get("id"), reply.body.get("connectUri")
-        if not isinstance(channel_id, str) or not _CHANNEL_ID.fullmatch(channel_id) or not isinstance(uri, str) or not uri:
+        channel = _channel(reply.body)
+        if channel is None:
             raise TransientError("the new channel has no id or address", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id)
-        return Channel(channel_id, MediaUrl(uri), parse_time(reply.body.get("expires")))
+        return channel
+
+    async def mine(self) -> list[Channel]:
+        """The living channels of the present token, as far as the platform gives their addresses. Raises CredentialsRefused,
+        TransientError or PermanentError."""
+        await self._tokens.get()
+        reply = await self._client.call("GET", "/api/v2/notifications/channels", shape=dict, lane=Lane.CONTROL)
+        entities = reply.body.get("entities")
+        listed = [_channel(entity) for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)]
+        return [channel for channel in listed if channel is not None]
 
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> list[TopicState]:
         """The channel's topics are these and no others; the answer has a state for each, in the order given.
@@ -91,6 +100,13 @@ class ChannelService:
         entities = reply.body.get("entities")
         listed = [entity for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)]
         return {str(entity.get("id")): _needs(entity) for entity in listed}
+
+
+def _channel(entity: dict[str, Any]) -> Channel | None:
+    channel_id, uri = entity.get("id"), entity.get("connectUri")
+    if not isinstance(channel_id, str) or not _CHANNEL_ID.fullmatch(channel_id) or not isinstance(uri, str) or not uri:
+        return None
+    return Channel(channel_id, MediaUrl(uri), parse_time(entity.get("expires")))
 
 
 def _needs(entity: dict[str, Any]) -> tuple[str, ...]:

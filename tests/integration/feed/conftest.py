@@ -75,6 +75,7 @@ class ScriptedPlatform:
         self.ends_at: float | None = None
         self.needs: dict[str, tuple[str, ...]] = {}
         self.prefix = "channel"
+        self.known: list[Channel] = []
         self.told_missing: tuple[str, ...] = ("conversation:communication:view",)
 
     @property
@@ -91,11 +92,18 @@ class ScriptedPlatform:
         self._fail("queues")
         return list(self.listed)
 
+    async def mine(self) -> list[Channel]:
+        self._fail("mine")
+        return self.known
+
     async def create(self) -> Channel:
         self._fail("create")
         self.created.append(self.clock.monotonic())
         name = f"{self.prefix}-{len(self.created)}"
         expires = None if self.life is None else self.clock.now() + self.life
+        return self.channel(name, expires)
+
+    def channel(self, name: str, expires: datetime | None = None) -> Channel:
         return Channel(name, MediaUrl(f"ws://127.0.0.1:{self.port}/{name}"), expires)
 
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> Sequence[TopicState]:

@@ -411,7 +411,38 @@ async def test_a_refusal_that_names_no_permission_is_explained_by_the_list_of_to
     assert "missing_permissions=['conversation:communication:view']" in capsys.readouterr().out
 
 
+async def test_a_refused_topic_is_asked_for_again_and_a_grant_noticed_without_reconnecting(staged: Staged) -> None:
+    def forbid(stage: Stage) -> None:
+        stage.platform.listed.append(Queue(OTHER, "Service"))
+        stage.platform.forbidden.add(TOPIC)
+
+    async with staged(prepare=forbid, queue_refresh=timedelta(seconds=60)) as stage:
+        await stage.live()
+        stage.platform.forbidden.clear()
+        await stage.advance_until(lambda: stage.feed.state.rejected == 0, by=10)
+
+        puts = len(stage.platform.put)
+        await stage.clock.advance(300)
+        assert len(stage.platform.put) == puts
+        assert stage.notifications.paths == ["/channel-1"]
+
+
 # --- restarts and orphans
+
+
+async def test_a_restart_does_not_forget_what_was_refused(staged: Staged) -> None:
+    def forbid(stage: Stage) -> None:
+        stage.platform.listed.append(Queue(OTHER, "Service"))
+        stage.platform.forbidden.add(TOPIC)
+
+    async with staged(prepare=forbid) as stage:
+        await stage.live()
+        port = stage.platform.port
+    async with staged(prepare=forbid, port=port) as again:
+        await again.live()
+
+        assert again.platform.created == []
+        assert (again.feed.state.permitted, again.feed.state.rejected) == (1, 1)
 
 
 async def test_a_restarted_process_takes_its_channel_up_and_makes_none(staged: Staged, tmp_path: Path) -> None:
@@ -448,6 +479,20 @@ async def test_a_channel_that_is_no_more_at_the_restart_is_replaced(staged: Stag
     async with staged(port=port, prepare=refuse) as again:
         await again.live()
         assert len(again.platform.created) == 1
+
+
+@pytest.mark.parametrize(("listed", "path"), [(["lost"], "/lost"), ([], "/channel-1"), (None, "/channel-1")])
+async def test_a_channel_whose_making_was_not_answered_is_looked_for(staged: Staged, listed: list[str] | None, path: str) -> None:
+    def lose(stage: Stage) -> None:
+        stage.platform.failures["create"] = [TransientError("no answer")]
+        stage.platform.known = [stage.platform.channel(name) for name in listed or []]
+        if listed is None:
+            stage.platform.failures["mine"] = [PermanentError("no", code=ReasonCode.FORBIDDEN)]
+
+    async with staged(prepare=lose) as stage:
+        await stage.advance_until(lambda: stage.feed.state.connected, by=1)
+
+        assert stage.notifications.paths == [path]
 
 
 async def test_after_a_thousand_reconnects_there_is_one_socket_one_reader_one_heartbeat(staged: Staged) -> None:
