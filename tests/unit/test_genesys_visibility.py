@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.grants import Grants
-from genesys_sync.genesys.visibility import AGAIN, EVERY, Visibility
+from genesys_sync.genesys.visibility import AGAIN, EVERY, FIRST, Visibility
 from genesys_sync.metrics import Metrics
 from genesys_sync.testing import FakeClock
 
@@ -100,12 +100,15 @@ async def test_a_list_that_may_not_be_read_is_said_once_and_counts_as_unknown(pl
     assert visibility.orphans is None
 
 
-async def test_it_looks_every_hour_and_sooner_after_trouble(platform: Platform, metrics: Metrics) -> None:
+async def test_it_looks_soon_after_the_start_and_every_hour_and_sooner_after_trouble(platform: Platform, metrics: Metrics) -> None:
     clock = FakeClock()
     platform.granted = TransientError("away")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Visibility(platform, clock=clock, metrics=metrics).run)
-        await clock.advance(0)
+        await clock.advance(FIRST - 1)
+        assert platform.asked == 0
+        await clock.advance(1)
+        assert platform.asked == 1
         platform.granted = ALL
         await clock.advance(AGAIN)
         assert platform.asked == 2

@@ -1,7 +1,7 @@
 """What the client cannot see although it asks: sensitive recordings without the permission, and recordings without a conversation.
 
-Neither shows in any answer to the daemon's own questions. So they are asked for by themselves, at the start and every hour, and told:
-in the log once, in health and metrics for as long as they last.
+Neither shows in any answer to the daemon's own questions. So they are asked for by themselves, soon after the start and every hour,
+and told: in the log once, in health and metrics for as long as they last.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from genesys_sync.genesys.grants import SENSITIVE, Grants, holds
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 
+FIRST: Final = 30.0
+"""Seconds after the start: what is needed for the first events goes first."""
 EVERY: Final = 3600.0
 AGAIN: Final = 60.0
 """Seconds until the next question after one that was not answered."""
@@ -47,6 +49,7 @@ class Visibility:
 
     async def run(self) -> None:
         """Ask until cancelled."""
+        await self._clock.sleep(FIRST)
         while True:
             try:
                 await self.look()
