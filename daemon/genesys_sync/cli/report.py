@@ -127,12 +127,14 @@ def header(report: Report) -> list[tuple[str, str]]:
         (report.permission, held),
         ("conversations", str(tally.conversations)),
         ("recordings", str(tally.recordings)),
-        ("verdict", "complete: everything is accounted for" if report.complete else "; ".join(_against(report))),
+        ("verdict", "; ".join(verdict(report))),
     ]
 
 
-def _against(report: Report) -> list[str]:
-    """Why the verdict is what it is, in sentences."""
+def verdict(report: Report) -> list[str]:
+    """The verdict, and what stands against the word "complete", each in a sentence of its own. Pure."""
+    if report.complete:
+        return ["complete: everything is accounted for"]
     tally = report.tally
     told = [sentence for _, sentence in report.caveats]
     if tally.unfinished:
@@ -144,7 +146,9 @@ def _against(report: Report) -> list[str]:
 
 def show(report: Report, *, limit: int) -> None:
     """For people: a coloured table on a terminal, a plain one elsewhere."""
-    for name, value in header(report):
+    *facts, _ = header(report)
+    first, *rest = verdict(report)
+    for name, value in (*facts, ("verdict", first), *(("", sentence) for sentence in rest)):
         print_line(f"{name:<{len(report.permission)}}  {value}")
     print_line()
     rows = [(str(state).replace("_", " "), report.tally.states[state], _MEANINGS[state]) for state in State]
@@ -171,7 +175,8 @@ def _print_states(rows: Sequence[tuple[str, int, str]]) -> None:
     for name, number, meaning in rows:
         style = "" if not number else "green" if name in good else "red" if name in bad else "yellow"
         table.add_row(name, meaning, str(number), style=style)
-    console.print(table)
+    with written():
+        console.print(table)
 
 
 def _list(state: State, items: Sequence[Item], limit: int) -> None:
