@@ -52,7 +52,7 @@ def record(rows: list[Numbered], seal: Seal) -> Record:
 
 
 @given(st.lists(ENTRIES, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_was_sealed_is_accepted_and_the_root_can_be_computed_by_anybody(entries: list[AuditEntry]) -> None:
     rows = numbered(entries)
     with tempfile.TemporaryDirectory() as name:
@@ -67,7 +67,7 @@ def test_what_was_sealed_is_accepted_and_the_root_can_be_computed_by_anybody(ent
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=8), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_change_of_one_byte_passes(entries: list[AuditEntry], data: st.DataObject) -> None:
     rows = numbered(entries)
     with tempfile.TemporaryDirectory() as name:
@@ -87,7 +87,7 @@ def test_no_change_of_one_byte_passes(entries: list[AuditEntry], data: st.DataOb
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=8), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_an_end_cut_off_anywhere_is_found_with_the_ledger_or_a_checkpoint(entries: list[AuditEntry], data: st.DataObject) -> None:
     rows = numbered(entries)
     with tempfile.TemporaryDirectory() as name:

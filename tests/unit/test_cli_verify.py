@@ -183,6 +183,8 @@ def test_without_a_ledger_it_says_so(here: Installation, capsys: pytest.CaptureF
     (here.folder / "state" / "ledger.db").unlink()
     assert here.call() == 74
     assert "there is no ledger" in capsys.readouterr().err
+    assert here.call("--audit-folder", "nowhere") == 74
+    assert "there is no folder nowhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

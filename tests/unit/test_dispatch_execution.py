@@ -9,7 +9,7 @@ import anyio
 import pytest
 import structlog
 
-from genesys_sync.dispatch.execution import AUDIT_LIMIT, DeliveryAudit, Execution, auditing, entered
+from genesys_sync.dispatch.execution import AUDIT_LIMIT, ENTRY_LIMIT, DeliveryAudit, Execution, auditing, entered
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.errors import ConfigurationError, HandlerNotStarted, PermanentError, ReasonCode, StorageFull, TransientError
 from genesys_sync.ledger.base import Claim, DeliveryState
@@ -281,6 +281,8 @@ async def test_audit_entries_are_bounded_and_must_be_json(fake_clock):
     with auditing("scripted"):
         with pytest.raises(TypeError):
             audit.record("a.b", "r", at=object())
+        with pytest.raises(ValueError, match="longer than"):
+            audit.record("a.b", "r", text="x" * ENTRY_LIMIT)
         for _ in range(AUDIT_LIMIT):
             audit.record("a.b", "r")
         with pytest.raises(RuntimeError, match="more than"):

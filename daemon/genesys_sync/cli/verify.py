@@ -22,6 +22,7 @@ from genesys_sync.cli.invocation import load_settings, run_async
 from genesys_sync.cli.output import NOTHING_FOUND, print_json, print_line
 from genesys_sync.clock import SystemClock
 from genesys_sync.disk import translated
+from genesys_sync.errors import StorageError
 from genesys_sync.events import Event, Topic
 from genesys_sync.integrity.archive import ArchiveCheck, ArchiveReport, Show
 from genesys_sync.integrity.diagnosis import examine
@@ -104,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _alone(folder: Path, outside: Sequence[Checkpoint]) -> TrailReport:
+    if not folder.is_dir():
+        raise StorageError(f"there is no folder {folder}")
     with translated("reading the audit files"):
         return examine(AuditFiles(folder), None, outside)
 

@@ -32,6 +32,9 @@ STUCK_AFTER: Final = 5.0
 AUDIT_LIMIT: Final = 1000
 """Audit entries of one run."""
 
+ENTRY_LIMIT: Final = 64 << 10
+"""Bytes of one audit entry."""
+
 _log = get_logger("dispatch")
 
 
@@ -55,7 +58,8 @@ class DeliveryAudit:
 
     def record(self, action: str, target: str, *, outcome: str = "success", **facts: Any) -> None:
         """Add an entry to the delivery in hand. Raises RuntimeError outside of a delivery, after its end and past AUDIT_LIMIT entries,
-        and TypeError for an action, target or outcome that is no text and for facts that are not JSON."""
+        TypeError for an action, target or outcome that is no text and for facts that are not JSON, and ValueError for an entry that is
+        too long for a line of the audit files."""
         trail = _trail.get()
         if trail is None or not trail.open:
             raise RuntimeError(f"audit entry {action!r} outside of a delivery: record it while `handle` runs, so that it commits with it")
@@ -64,7 +68,10 @@ class DeliveryAudit:
         # raised here it is this handler's fault; in the commit it would be everybody's
         if not all(isinstance(text, str) for text in (action, target, outcome)):
             raise TypeError(f"action, target and outcome of audit entry {action!r} must be text")
-        orjson.dumps((action, target, outcome, facts))
+        if len(orjson.dumps((action, target, outcome, facts))) > ENTRY_LIMIT:
+            raise ValueError(
+                f"audit entry {action!r} is longer than {ENTRY_LIMIT} bytes: name a file, or its hash, instead of telling it all"
+            )
         entry = AuditEntry(at=self._clock.now(), actor=trail.actor, action=action, target=target, outcome=outcome, facts=facts)
         trail.entries.append(entry)
 
