@@ -48,6 +48,24 @@ def test_each_earlier_schema_becomes_the_schema_of_a_fresh_ledger(tmp_path: Path
     assert migrate(connection, path, scripts) == 0
 
 
+def test_deliveries_that_were_waiting_get_the_deadline_of_their_event(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    connection = apsw.Connection(str(path))
+    migrate(connection, path, REAL[:3])
+    bodies = {1: b'{"deleteDate":"2026-08-02T00:00:00.000Z"}', 2: b"{}", 3: b'{"deleteDate":"soon"}'}
+    for seq, body in bodies.items():
+        identity = bytes([seq]) * 16
+        columns = "(seq, day, id, topic, occurred_ms, organization_id, origin, body, recorded_ms)"
+        connection.execute(f"INSERT INTO event {columns} VALUES (?, 1, ?, 'recording.ready', 0, 'o', 'live', ?, 0)", (seq, identity, body))
+        connection.execute(
+            "INSERT INTO delivery (event_seq, handler, day, id, state, created_ms, due_ms) VALUES (?, 'archive', 1, ?, 'ready', 0, 0)",
+            (seq, identity),
+        )
+    migrate(connection, path, REAL)
+    found = dict(connection.execute("SELECT event_seq, deadline_ms FROM delivery").fetchall())
+    assert found == {1: 1_785_628_800_000, 2: None, 3: None}
+
+
 def test_a_script_that_fails_leaves_the_schema_before_it(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     connection = apsw.Connection(str(path))
