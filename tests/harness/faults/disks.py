@@ -24,7 +24,7 @@ class Namespace:
     """A mount namespace of its own, held open by a sleeping process; what is mounted in it nobody else sees."""
 
     def __init__(self, bench: Bench) -> None:
-        self._holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "86400"])
+        self._holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "3600"])
         bench.stack.callback(self._end)
         own = Path("/proc/self/ns/mnt").readlink()
         wait_until(lambda: Path(f"/proc/{self._holder.pid}/ns/mnt").readlink() != own, 10, "a mount namespace")
