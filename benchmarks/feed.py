@@ -119,6 +119,9 @@ class _Platform:
     async def mine(self) -> Sequence[_Channel]:
         return []
 
+    async def abandon(self, channel_id: str) -> None:
+        return None
+
     async def requirements(self) -> Mapping[str, Sequence[str]]:
         return {}
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from genesys_sync.clock import SystemClock
-from genesys_sync.errors import CredentialsRefused
+from genesys_sync.errors import CredentialsRefused, PermanentError
 from genesys_sync.genesys.grants import SENSITIVE, holds
 from genesys_sync.genesys.platform import Platform, connect
 from genesys_sync.metrics import Metrics
@@ -145,8 +145,11 @@ async def test_queues_channels_and_topics(simulator: dict[str, Any]) -> None:
         assert [(state.id, state.permitted) for state in states] == [(topics[0], True), (topics[1], False)]
         assert (await platform.channels.requirements())["v2.routing.queues.{id}.conversations"] == ("conversation:communication:view",)
         assert [(mine.id, mine.connect_uri) for mine in await platform.channels.mine()] == [(channel.id, channel.connect_uri)]
+        await platform.channels.abandon(channel.id)
         platform.tokens.invalidate()
         assert await platform.queues() == queues
+        with pytest.raises(PermanentError):
+            await platform.channels.abandon(channel.id)
         assert await platform.channels.mine() == []
 
 

@@ -18,6 +18,8 @@ from genesys_sync.logs import get_logger
 from genesys_sync.services import MediaUrl
 
 CREATE_EVERY: Final = 5.0
+CREATE_PLANNED_EVERY: Final = 1.0
+"""What follows a working channel does not wait: the platform may have announced that it closes soon. The book bounds it all the same."""
 _CREATE_EVERY_MOST: Final = 300.0
 _CALM: Final = 600.0
 _LIFE: Final = timedelta(hours=24)
@@ -200,7 +202,7 @@ class ChannelKeeper:
             since = self._clock.monotonic() - self._created_at
             if planned or since >= _CALM:
                 self._interval = CREATE_EVERY
-            await self._clock.sleep(self._interval - since)
+            await self._clock.sleep((CREATE_PLANNED_EVERY if planned else self._interval) - since)
             if not planned:
                 self._interval = min(self._interval * 2, _CREATE_EVERY_MOST)
         self._created_at = self._clock.monotonic()

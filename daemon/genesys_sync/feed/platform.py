@@ -53,6 +53,10 @@ class Channels(Protocol):
         """Replaces the channel's whole set; an answer for each topic."""
         ...
 
+    async def abandon(self, channel_id: str) -> None:
+        """It has no topics any more."""
+        ...
+
     async def requirements(self) -> Mapping[str, Sequence[str]]:
         """The permissions that each kind of topic asks for, by the kind's name with `{id}` for each id."""
         ...

@@ -161,7 +161,7 @@ class Shard:
             successor = await self._hold(group, link)
             if successor is None:
                 return await self._went_dark(link)
-            await self._hand_over(link, successor)
+            await self._hand_over(group, link, successor)
             link = successor
 
     async def _raise(self, group: TaskGroup, channel_for: Callable[[], Awaitable[OpenChannel | Ending]]) -> Link | Ending:
@@ -242,7 +242,7 @@ class Shard:
             await successor.done.wait()
             group.cancel_scope.cancel()
 
-    async def _hand_over(self, link: Link, successor: Link) -> None:
+    async def _hand_over(self, group: TaskGroup, link: Link, successor: Link) -> None:
         """The successor is live: leave the link, or, where it has ended by itself, record what neither may have brought."""
         self._note(link.ending or Ending(cause=link.cause))
         await self._keeper.promote()
@@ -251,9 +251,17 @@ class Shard:
         elif link.heard_ms < successor.live_ms:
             await self._kit.backfill.missed(link.heard_ms, successor.live_ms, link.ending.cause)
         self._links.remove(link)
+        group.start_soon(self._abandon, link.channel.id)
         _log.info(
             "channel_rolled", shard=self.number, cause=link.cause, renew_in=round(successor.channel.renew_at - self._clock.monotonic())
         )
+
+    async def _abandon(self, channel_id: str) -> None:
+        """Spare the platform what nobody listens to. It may refuse: the channel may be another token's by now, or gone."""
+        try:
+            await self._kit.platform.channels.abandon(channel_id)
+        except PLATFORM_ERRORS as error:
+            _log.debug("channel_not_abandoned", detail=failure_ending(error).detail)
 
     async def _keep_subscribed(self, link: Link) -> None:
         """Take new queues in without reconnecting; a channel that is gone ends the link, or has it replaced where it may live on

@@ -91,6 +91,14 @@ class ChannelService:
         }
         return [_state(topic, answered.get(topic.lower())) for topic in topics]
 
+    async def abandon(self, channel_id: str) -> None:
+        """The channel has no topics any more; there is no way to remove the channel itself. Raises PermanentError(NOT_FOUND) for
+        another token's, else like `subscribe`."""
+        if not _CHANNEL_ID.fullmatch(channel_id):
+            raise PermanentError("a channel id holds letters, digits, - and _ only", code=ReasonCode.ID_INVALID)
+        path = f"/api/v2/notifications/channels/{channel_id}/subscriptions"
+        await self._client.call("DELETE", path, repeatable=True, lane=Lane.CONTROL)
+
     async def requirements(self) -> dict[str, tuple[str, ...]]:
         """The permissions that each kind of topic asks for, by the kind's name with `{id}` for each id, as the platform lists them;
         what cannot be read is left out. Raises CredentialsRefused, TransientError or PermanentError."""

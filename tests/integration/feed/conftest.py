@@ -76,6 +76,7 @@ class ScriptedPlatform:
         self.needs: dict[str, tuple[str, ...]] = {}
         self.prefix = "channel"
         self.known: list[Channel] = []
+        self.abandoned: list[str] = []
         self.told_missing: tuple[str, ...] = ("conversation:communication:view",)
 
     @property
@@ -118,6 +119,10 @@ class ScriptedPlatform:
         for record in self.records:
             yield record
         self._fail("last_page")
+
+    async def abandon(self, channel_id: str) -> None:
+        self._fail("abandon")
+        self.abandoned.append(channel_id)
 
     async def requirements(self) -> dict[str, tuple[str, ...]]:
         self._fail("requirements")

@@ -82,6 +82,7 @@ async def test_an_announced_close_is_answered_by_a_second_channel_before_the_fir
         assert (stage.platform.invalidated, stage.platform.refreshed) == (0, 0)
         assert stage.feed.state.connected
         assert causes(stage) == {"socket_closing": 1}
+        assert stage.platform.abandoned == ["channel-1"]
 
 
 @pytest.mark.parametrize("shorter", ["channel", "token"])
@@ -140,6 +141,7 @@ async def test_what_fails_to_follow_leaves_the_present_one_working_and_is_tried_
     async with staged() as stage:
         await stage.live()
         before = len(await stage.gaps())
+        stage.platform.failures["abandon"] = [PermanentError("another token's", code=ReasonCode.NOT_FOUND)]
         stage.platform.failures["create"] = [TransientError("busy"), PermanentError("no", code=ReasonCode.FORBIDDEN)]
         stage.platform.failures["subscribe"] = [TransientError("busy"), PermanentError("gone", code=ReasonCode.NOT_FOUND)]
         stage.notifications.refusals += [(503, {}), (429, {"Retry-After": "7"}), (401, {}), (404, {})]
@@ -205,7 +207,8 @@ async def test_when_the_first_dies_in_the_overlap_the_second_goes_on_and_what_ne
         await stage.reaches(lambda: _gap_count(stage, 3))
 
         gap = (await stage.gaps())[-1]
-        assert (gap.from_ms, gap.to_ms, gap.cause) == (heard, live, "socket_closing")
+        assert (gap.from_ms, gap.cause) == (heard, "socket_closing")
+        assert heard < gap.to_ms <= live
         assert stage.feed.state.connected
         await publish(stage, 1)
         await stage.until(lambda: stage.ledger.appended == 1)
