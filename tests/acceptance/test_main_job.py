@@ -20,9 +20,16 @@ def sha256(path: Path) -> str:
 def test_one_hundred_calls_that_end_together_cost_few_api_calls(
     simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any]
 ) -> None:
-    """At most 0.15 API calls for each archived recording, from the very first token on."""
+    """At most 0.15 API calls for each archived recording, with the first token, the channel and the start's back-fill counted in."""
     platform = simulator("hundred")
-    here = daemon(platform, "feed.reconcile_every=15m")
+    # the sample's own pace, but for the first look: it comes 8 s after the end instead of 30 s
+    here = daemon(
+        platform,
+        "feed.reconcile_every=15m",
+        "feed.backfill_settle=1m",
+        "genesys.batch_gather=2s",
+        'handlers.discover.config.ladder=["8s", "1m", "2m"]',
+    )
     here.start()
     wait(lambda: len(here.archived()) == 100, seconds=100, what="100 archived recordings")
     requests = platform.page("requests")
