@@ -22,7 +22,7 @@ from genesys_sync.feed.book import ChannelBook
 from genesys_sync.feed.facts import ConversationEnd
 from genesys_sync.feed.intake import STREAM, Intake
 from genesys_sync.feed.platform import FeedPlatform
-from genesys_sync.feed.protocol import PLATFORM_ERRORS, Cause, Ending, failure_ending
+from genesys_sync.feed.protocol import PLATFORM_ERRORS, Alert, Cause, Ending, failure_ending
 from genesys_sync.feed.reader import Reader
 from genesys_sync.feed.shard import Kit, Shard
 from genesys_sync.feed.snapshots import LiveConversations
@@ -52,8 +52,7 @@ class FeedState:
     reconnecting_for  seconds for which some shard has had no live connection; 0 while connected
     was_live          there has been a live connection in this process
     shards, shards_live   channels that are to be listened to, and those that are
-    alerts            codes for what is not well: channel_evicted, stream_silent, stream_starved, channel_forbidden, frame_too_big,
-                      creation_paused
+    alerts            what people should know beyond these
     open_gaps         gaps that no back-fill has closed yet
     backfill_refused  why the platform refuses back-fill; empty while it does not
     ledger_full       reading has stopped for want of space
@@ -74,7 +73,7 @@ class FeedState:
     ledger_full: bool
     shards: int
     shards_live: int
-    alerts: tuple[str, ...]
+    alerts: tuple[Alert, ...]
 
     def ready(self, within: timedelta) -> bool:
         """Live, or lost for no longer than `within` after having been live. A feed that never was live is not ready."""
@@ -167,7 +166,7 @@ class Feed:
             ledger_full=self._intake.ledger_full,
             shards=len(shards),
             shards_live=len(shards) - len(dark),
-            alerts=(*(("channel_evicted",) if self._book.evicted_lately else ()), *alerts),
+            alerts=(*((Alert.CHANNEL_EVICTED,) if self._book.evicted_lately else ()), *alerts),
         )
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

@@ -73,6 +73,17 @@ class Cause(StrEnum):
     CREATION_PAUSED = "creation_paused"
 
 
+class Alert(StrEnum):
+    """What people should know of the feed; codes of the health report."""
+
+    CHANNEL_EVICTED = "channel_evicted"
+    STREAM_SILENT = "stream_silent"
+    STREAM_STARVED = "stream_starved"
+    CHANNEL_FORBIDDEN = "channel_forbidden"
+    FRAME_TOO_BIG = "frame_too_big"
+    CREATION_PAUSED = "creation_paused"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How one round ended, and what follows.

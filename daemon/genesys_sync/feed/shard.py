@@ -24,7 +24,7 @@ from genesys_sync.feed.connection import open_socket
 from genesys_sync.feed.frames import Frame, TopicEvent
 from genesys_sync.feed.link import Link
 from genesys_sync.feed.platform import FeedPlatform
-from genesys_sync.feed.protocol import LONG_LIVED, PLATFORM_ERRORS, Cause, Ending, Next, failure_ending
+from genesys_sync.feed.protocol import LONG_LIVED, PLATFORM_ERRORS, Alert, Cause, Ending, Next, failure_ending
 from genesys_sync.feed.reader import Reader
 from genesys_sync.feed.starvation import Starvation
 from genesys_sync.feed.subscriptions import Subscriptions
@@ -101,14 +101,14 @@ class Shard:
         return min((link.heard_ms for link in self._links), default=self._covered_ms)
 
     @property
-    def alerts(self) -> tuple[str, ...]:
-        """Codes for what is not well with it."""
+    def alerts(self) -> tuple[Alert, ...]:
+        """What is not well with it."""
         found = {
-            "stream_silent": not self.connected and self.last.cause in _DEAD,
-            "stream_starved": self._starvation.starved,
-            "channel_forbidden": not self.connected and self.last.cause is Cause.UPGRADE_REFUSED and self.last.detail == "status 403",
-            "frame_too_big": self._frame_too_big,
-            "creation_paused": not self.connected and self.last.cause is Cause.CREATION_PAUSED,
+            Alert.STREAM_SILENT: not self.connected and self.last.cause in _DEAD,
+            Alert.STREAM_STARVED: self._starvation.starved,
+            Alert.CHANNEL_FORBIDDEN: not self.connected and self.last.cause is Cause.UPGRADE_REFUSED and self.last.detail == "status 403",
+            Alert.FRAME_TOO_BIG: self._frame_too_big,
+            Alert.CREATION_PAUSED: not self.connected and self.last.cause is Cause.CREATION_PAUSED,
         }
         return tuple(code for code, true in found.items() if true)
 
