@@ -6,8 +6,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 Demo = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -20,6 +18,15 @@ def test_every_promise_of_the_demo_holds(tmp_path: Path, demo: Demo) -> None:
         assert fault in done.stdout.split("faults that happened")[1], f"{fault} never happened"
     assert "Where to look next" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr + (tmp_path / "demo" / "daemon.log").read_text()
+    _holds_no_secret(tmp_path / "demo")
+
+
+def _holds_no_secret(folder: Path) -> None:
+    left = [folder / "daemon.log", folder / "webhooks.jsonl", *(path for path in (folder / "state").rglob("*") if path.is_file())]
+    assert len(left) > 3
+    for path in left:
+        for secret in (b"whsec_", b"Bearer ", b"signature=", b"X-Amz-"):
+            assert secret not in path.read_bytes(), f"{secret!r} in {path.name}"
 
 
 def test_killed_three_times_it_ends_in_the_same_archive(tmp_path: Path, demo: Demo) -> None:
@@ -35,14 +42,3 @@ def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path, demo: Demo) 
     assert done.returncode == 78
     assert "--folder" in done.stderr
     assert (tmp_path / "letters" / "love.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize("secret", ["whsec_", "Bearer ", "signature=", "X-Amz-"])
-def test_no_secret_is_in_what_the_demo_left(tmp_path_factory: pytest.TempPathFactory, demo: Demo, secret: str) -> None:
-    folder = tmp_path_factory.getbasetemp() / "demo-for-secrets"
-    if not folder.exists():
-        assert demo(folder).returncode == 0
-    left = [folder / "daemon.log", folder / "webhooks.jsonl", *(path for path in (folder / "state").rglob("*") if path.is_file())]
-    assert len(left) > 3
-    for path in left:
-        assert secret.encode() not in path.read_bytes(), f"{secret} in {path.name}"
