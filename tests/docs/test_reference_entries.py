@@ -134,8 +134,6 @@ def test_the_log_lines_named_are_written_somewhere() -> None:
 def test_every_reason_of_readiness_has_its_row() -> None:
     judged = inspect.getsource(app.report).split("found = {")[1].split("}")[0]
     codes = set(re.findall(r'"([a-z_]+)":', judged)) | set(re.findall(r'append\("([a-z_]+)"\)', inspect.getsource(health)))
-    alerts = inspect.getsource(shard.Shard.alerts.fget) + inspect.getsource(listener.Feed.state.fget).split("alerts=")[1].split(",\n")[0]
-    codes |= set(re.findall(r'"([a-z_]+)"', alerts))
     codes |= set(Alert)
     table = (PROJECT / "docs" / "howto" / "operate.md").read_text().split("### Reasons in `/readyz`")[1].split("\n## ")[0]
     assert set(re.findall(r"^\| `([a-z_]+)` \|", table, flags=re.MULTILINE)) == codes
