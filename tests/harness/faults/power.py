@@ -91,7 +91,7 @@ def machine(bench: Bench, folder: Path, calls: int, rate: float, environment: Ma
 def power_cut(bench: Bench) -> Played:
     """F24: what a receiver was told before the cut is in the archive and in the ledger after it; then everything else comes too.
 
-    Two controls show that the injector bites: with `synchronous=NORMAL` the ledger must have lost events, without fsync the archive files.
+    Two controls show that the injector bites: with `synchronous=NORMAL` the ledger must lose events, without fsync the archive files.
     """
     cuts = 10 if bench.long else 3
     one = machine(bench, bench.folder / "daemon", 24 * cuts, 4)
@@ -110,19 +110,21 @@ def power_cut(bench: Bench) -> Played:
     finding = bench.conclude(one.platform, one.daemon, one.receiver, Terms(slo=120), seconds=90)
     bites = []
     for name in ("normal", "unsynced"):
-        lost = _control(bench, name)
+        # a commit that was just checkpointed or written back survives by luck: three tries to lose one
+        lost = next((lost for trial in range(3) if (lost := _control(bench, name, trial))), 0)
         bites.append(f"{name}: {lost} lost")
         if not lost:
             finding.unproved.append(f"the control '{name}' lost nothing: the power cut does not bite")
     return Played(f"{cuts} power cuts", f"all of {survived} told before a cut were there; controls: {', '.join(bites)}", finding)
 
 
-def _control(bench: Bench, name: str) -> int:
+def _control(bench: Bench, name: str, trial: int) -> int:
     """How much a daemon that lies about the disk has lost after one cut."""
     mutant = {"PYTHONPATH": os.pathsep.join(filter(None, (str(MUTANTS / name), os.environ.get("PYTHONPATH", ""))))}
-    one = machine(bench, bench.folder / name, 24, 5, mutant)
+    one = machine(bench, bench.folder / f"{name}-{trial}", 24, 5, mutant)
     one.daemon.start()
-    wait_until(lambda: len(one.receiver.accepted()) >= 12, 40, "twelve completions of a control")
+    # soon: the first checkpoint of the log, at some MiB, syncs even in a ledger that is careless
+    wait_until(lambda: len(one.receiver.accepted()) >= 3, 40, "completions of a control")
     keys, events = one.missing(one.cut())
     return len(keys) if name == "unsynced" else events
 

@@ -84,7 +84,7 @@ def second_daemon(bench: Bench) -> Played:
 def told_to_stop(bench: Bench) -> Played:
     """F37: SIGTERM in the middle of downloads and posts: ends with 0 within the drain and 3 s; a second SIGTERM ends it within 2 s."""
     slow = {"bandwidth": "60kB"}
-    platform = bench.world(scenario(40, 4, platform=slow))
+    platform = bench.world(scenario(90, 2.5, platform=slow))
     receiver = bench.receiver()
     receiver.slowness = 1.0
     receiver.manners = lambda _name, attempt: "slow" if attempt == 1 else "ok"
