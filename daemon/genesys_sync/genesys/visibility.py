@@ -15,7 +15,7 @@ from genesys_sync.genesys.grants import SENSITIVE, Grants, holds
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 
-FIRST: Final = 120.0
+FIRST: Final = 45.0
 """Seconds after the start: what is needed for the first events goes first."""
 EVERY: Final = 3600.0
 AGAIN: Final = 60.0
