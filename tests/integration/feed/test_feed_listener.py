@@ -615,5 +615,5 @@ async def test_no_address_of_a_channel_is_ever_logged(
     # the stage's own server tells what it was asked; where another test has configured the logs, that is printed too
     printed = [line for text in capsys.readouterr() for line in text.splitlines() if "websockets.server" not in line]
     client_lines = [line.getMessage() for line in caplog.records if not line.name.startswith("websockets.server")]
-    assert client_lines
+    assert printed or client_lines
     assert not re.search(r"/channel-\d", "\n".join(printed + client_lines))
