@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -364,6 +365,32 @@ async def test_an_expired_lease_counts_and_is_ready_again(ledger: Ledger, routed
     assert len(await claimed(ledger, clock)) == 1
 
 
+async def crash(ledger: Ledger, clock: FakeClock) -> list[DeliveryRecord]:
+    return await ledger.return_expired(now_ms=clock.epoch_ms(), max_crashes=10, announce=nothing, abandoned=True)
+
+
+async def test_suspects_are_ready_one_after_the_other(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    """Whatever was leased at two deaths in a row: the guilty one shall not take the innocent along at each further death."""
+    await ledger.append([routed("archive", conversation=name) for name in "abcd"])
+    assert len(await claimed(ledger, clock)) == 4
+    assert {record.due_ms for record in await crash(ledger, clock)} == {clock.epoch_ms()}
+    assert len(await claimed(ledger, clock)) == 4
+    due = [record.due_ms - clock.epoch_ms() for record in await crash(ledger, clock)]
+    assert due == sorted(due)
+    assert min(due) > 0
+    assert all(later > earlier for earlier, later in pairwise(due))
+
+
+async def test_an_end_that_is_no_crash_clears_the_suspicion(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    await ledger.append([routed("archive", conversation="c")])
+    for _ in range(12):
+        assert len(await claimed(ledger, clock)) == 1
+        (record,) = await crash(ledger, clock)
+        assert record.state is DeliveryState.READY
+        (claim,) = await claimed(ledger, clock)
+        assert await ledger.settle(claim, Verdict(state=DeliveryState.READY, due_ms=clock.epoch_ms()), now_ms=clock.epoch_ms())
+
+
 async def test_a_poison_event_is_dead_after_so_many_crashes_and_announced_in_the_same_commit(
     ledger: Ledger, routed: Any, clock: FakeClock
 ) -> None:
@@ -375,6 +402,7 @@ async def test_a_poison_event_is_dead_after_so_many_crashes_and_announced_in_the
         return [routed("webhook", topic="delivery.dead_lettered", conversation="c", state=record.delivery_id)]
 
     for crash in (1, 2, 3):
+        await clock.advance(1)  # a suspect is not due at once
         assert len(await claimed(ledger, clock, lease_ms=1000)) == 1
         await clock.advance(1)
         (record,) = await ledger.return_expired(now_ms=clock.epoch_ms(), max_crashes=3, announce=announce)

@@ -238,9 +238,10 @@ class Ledger(ABC):
         audit: Callable[[DeliveryRecord], Sequence[AuditEntry]] = lambda _: (),
         abandoned: bool = False,
     ) -> list[DeliveryRecord]:
-        """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again; after `max_crashes`
-        such ends it is dead with HANDLER_CRASHED, and what `announce` and `audit` (pure; called in the writer) make of it is recorded
-        in the same commit. Returns the deliveries found, as they stand now."""
+        """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again, from the second such
+        end in a row on apart from others that fared alike. After `max_crashes` in a row it is dead with HANDLER_CRASHED, and what
+        `announce` and `audit` (pure; called in the writer) make of it is recorded in the same commit. Returns the deliveries found,
+        as they stand now."""
 
     @abstractmethod
     async def next_due(self, handlers: Sequence[str]) -> int | None:

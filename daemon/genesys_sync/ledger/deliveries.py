@@ -22,6 +22,10 @@ from genesys_sync.routing import RoutedEvent
 MAX_EXPIRED = 1_000
 END_OF_TIME_MS = (1 << 63) - 1
 """No lease ends later."""
+SUSPECT_FROM = 2
+"""Crashes in a row after which a delivery may be what kills the process."""
+SUSPECTS_APART_MS = 500
+"""Milliseconds between two suspects."""
 UNDATED_MS = 30 * 86_400_000
 """Deliveries without a deadline are ordered as if they had one so long after they are due, so that they are never starved."""
 _CRASH = "the lease ran out: the process died while the handler ran, or the handler outlived its lease"
@@ -101,17 +105,25 @@ def return_expired(
     audit: Callable[[DeliveryRecord], Sequence[AuditEntry]],
     abandoned: bool,
 ) -> list[DeliveryRecord]:
-    """The longest expired first, at most a thousand; whoever finds so many comes again."""
+    """The least suspect first, at most a thousand; whoever finds so many comes again.
+
+    A delivery that was leased when its process died twice in a row may be what killed it. Such suspects become ready one after the
+    other, so that the guilty one dies in the company of few, and the innocent end well and are suspects no longer.
+    """
     returned = []
+    suspects = 0
     ended_by_ms = END_OF_TIME_MS if abandoned else now_ms
     for event_seq, handler, fence, crashes in run(connection, "expired_leases", ended_by_ms=ended_by_ms, limit=MAX_EXPIRED):
         key = {"event_seq": event_seq, "handler": handler}
         dead = crashes + 1 >= max_crashes
+        suspects += crashes + 1 >= SUSPECT_FROM
         verdict = Verdict(
-            state=DeliveryState.DEAD if dead else DeliveryState.READY, due_ms=now_ms, reason=ReasonCode.HANDLER_CRASHED, error=_CRASH
+            state=DeliveryState.DEAD if dead else DeliveryState.READY,
+            due_ms=now_ms + suspects * SUSPECTS_APART_MS,
+            reason=ReasonCode.HANDLER_CRASHED,
+            error=_CRASH,
         )
-        run(connection, "count_crash", **key)
-        _end_lease(connection, {**key, "fence": fence}, verdict, now_ms=now_ms)
+        _end_lease(connection, {**key, "fence": fence}, verdict, now_ms=now_ms, crashed=True)
         [row] = run(connection, "delivery_in_history" if dead else "delivery", **key)
         record = record_of(row)
         if dead:
@@ -181,9 +193,10 @@ def _lease(held: Claim) -> Parameters:
     return {"event_seq": held.event_seq, "handler": held.handler, "fence": held.fence}
 
 
-def _end_lease(connection: apsw.Connection, lease: Parameters, verdict: Verdict, *, now_ms: int) -> bool:
+def _end_lease(connection: apsw.Connection, lease: Parameters, verdict: Verdict, *, now_ms: int, crashed: bool = False) -> bool:
     """Put the delivery where the verdict says. False, and nothing is written, when the lease has been lost."""
     run_ended = {
+        "crashed": crashed,
         "counted": verdict.counted,
         "snoozed": verdict.snoozed,
         "reason": None if verdict.reason is None else verdict.reason.value,

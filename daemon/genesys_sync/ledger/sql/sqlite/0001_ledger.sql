@@ -38,7 +38,7 @@ CREATE TABLE delivery (
     state          TEXT NOT NULL CHECK (state IN ('ready', 'leased')),
     attempts       INTEGER NOT NULL DEFAULT 0,
     snoozes        INTEGER NOT NULL DEFAULT 0,
-    crashes        INTEGER NOT NULL DEFAULT 0,   -- leases that ran out; counted among the attempts too
+    crashes        INTEGER NOT NULL DEFAULT 0,   -- leases that ran out in a row; counted among the attempts too
     created_ms     INTEGER NOT NULL,
     due_ms         INTEGER NOT NULL,
     fence          INTEGER NOT NULL DEFAULT 0,   -- grows with each lease, also over a replay

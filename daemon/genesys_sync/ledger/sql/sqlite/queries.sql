@@ -120,7 +120,7 @@ RETURNING 1;
 -- A correlation id belongs to the last error, so it changes with it and only with it.
 UPDATE delivery SET
     state = 'ready', due_ms = :due_ms, lease_until_ms = NULL, worker = NULL,
-    attempts = attempts + :counted, snoozes = snoozes + :snoozed,
+    attempts = attempts + :counted, snoozes = snoozes + :snoozed, crashes = iif(:crashed, crashes + 1, 0),
     reason = coalesce(:reason, reason),
     first_error = iif(first_error = '', :error, first_error),
     last_error = iif(:error = '', last_error, :error),
@@ -132,7 +132,7 @@ RETURNING 1;
 -- name: settle_finally
 INSERT INTO delivery_history (event_seq, handler, day, id, state, attempts, snoozes, crashes, created_ms, due_ms, finished_ms, fence,
                               reason, first_error, last_error, correlation_id, note)
-SELECT event_seq, handler, day, id, :state, attempts + :counted, snoozes + :snoozed, crashes, created_ms, due_ms, :now_ms, fence,
+SELECT event_seq, handler, day, id, :state, attempts + :counted, snoozes + :snoozed, crashes + :crashed, created_ms, due_ms, :now_ms, fence,
        :reason, iif(first_error = '', :error, first_error), iif(:error = '', last_error, :error),
        iif(:error = '', correlation_id, :correlation_id), :note
 FROM delivery
@@ -148,11 +148,8 @@ INSERT INTO parked_handler (handler, why, parked_ms) VALUES (:handler, :why, :no
 -- name: expired_leases
 SELECT event_seq, handler, fence, crashes FROM delivery
 WHERE state = 'leased' AND lease_until_ms <= :ended_by_ms
-ORDER BY lease_until_ms, event_seq
+ORDER BY crashes, lease_until_ms, event_seq
 LIMIT :limit;
-
--- name: count_crash
-UPDATE delivery SET crashes = crashes + 1 WHERE event_seq = :event_seq AND handler = :handler;
 
 -- name: delivery
 SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body,
