@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -152,7 +153,11 @@ class Tokens:
                 body = await _read(response)
                 status, asked_wait = response.status, response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TransientError(f"the login host could not be reached ({type(error).__name__})", code=ReasonCode.UNREACHABLE) from None
+            host = urlsplit(self._url).hostname
+            raise TransientError(
+                f"the login host {host} could not be reached ({type(error).__name__}): check genesys.region and the network",
+                code=ReasonCode.UNREACHABLE,
+            ) from None
         if status == 200:
             return self._parse(body)
         raise self._refusal(status, body, retry_after(asked_wait, now=self._clock.now()))
