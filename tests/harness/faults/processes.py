@@ -14,7 +14,6 @@ from .rows import Played, Row, scenario
 
 READY_WITHIN = 5.0
 KILLED_OFTEN = (
-    "dispatch.max_crashes=1000",
     "handlers.discover.attempts=1000",
     "handlers.archive.attempts=1000",
     "handlers.verify.attempts=1000",
