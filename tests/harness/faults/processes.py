@@ -19,7 +19,7 @@ KILLED_OFTEN = (
     "handlers.verify.attempts=1000",
     "handlers.tell.attempts=1000",
 )
-"""Each kill counts as a crash of everything that ran: with the default of ten, a loop of kills looks like ten poisonous events."""
+"""Each kill counts as an attempt of everything that ran; nothing here is about attempts used up."""
 
 
 def random_kills(bench: Bench) -> Played:
