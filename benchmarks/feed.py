@@ -194,7 +194,7 @@ def _time_appends(ledger: Ledger, latencies: list[float]) -> None:
         latencies.extend((now - routed.event.occurred_at).total_seconds() * 1000 for routed in events)
         return done
 
-    ledger.append = timed  # type: ignore[method-assign]
+    ledger.append = timed  # type: ignore[method-assign]  # timed from outside: the feed keeps the ledger that it was given
 
 
 def _print(args: argparse.Namespace, sent: int, held: int, latencies: Sequence[float], spent: float) -> None:
