@@ -1,0 +1,1 @@
+"""Redaction of transcripts: what may be personal is found over a whole conversation and hidden. No I/O."""
