@@ -1,0 +1,50 @@
+"""What a handler may use, as interfaces: the implementations live in `genesys`, `storage` and `dispatch`.
+
+Handlers import these names from `genesys_sync.plugin`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from genesys_sync.clock import Clock
+from genesys_sync.services.platform import Genesys
+from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
+from genesys_sync.services.surroundings import Audit, Http, HttpReply, Log, Scratch, Storage
+
+__all__ = [
+    "Audit",
+    "Conversations",
+    "Downloaded",
+    "Genesys",
+    "Http",
+    "HttpReply",
+    "Log",
+    "Look",
+    "Media",
+    "MediaPart",
+    "MediaUrl",
+    "RecordingInfo",
+    "Recordings",
+    "Scratch",
+    "Services",
+    "Storage",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a handler is given, in `running` and `check`; what it needs later it keeps."""
+
+    clock: Clock
+    genesys: Genesys
+    media: Media
+    storage: Storage
+    scratch: Scratch
+    http: Http
+    audit: Audit
+    log: Log
+
+    def now(self) -> datetime:
+        return self.clock.now()

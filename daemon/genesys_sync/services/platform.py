@@ -1,0 +1,27 @@
+"""The platform, as one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from genesys_sync.services.recordings import Conversations, Recordings
+
+
+class Genesys(Protocol):
+    """The platform, under one token, one rate budget and one retry policy."""
+
+    @property
+    def organization_id(self) -> str: ...
+
+    @property
+    def recordings(self) -> Recordings: ...
+
+    @property
+    def conversations(self) -> Conversations: ...
+
+    async def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object | None = None) -> Any:
+        """Any operation of the published API: parsed JSON, or None for an empty answer. `path` begins with `/api/v2/`.
+        Safe methods are retried, others only where the platform
+        said that it did not act (429). Raises TransientError or PermanentError."""
+        ...

@@ -1,0 +1,44 @@
+"""From the sources to one value, or to all the faults at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from genesys_sync.errors import ConfigurationError
+from genesys_sync.faults import describe
+from genesys_sync.settings.sections import GenesysSettings, HandlerSettings, Settings
+from genesys_sync.sources import gather
+
+
+def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """The settings from the file, the environment and `key.path=value` overrides, later wins.
+
+    Relative paths in the result are as written: they are taken from the working directory.
+    Raises ConfigurationError with every fault at once.
+    """
+    problems: list[str] = []
+    tree = gather(path, os.environ if environ is None else environ, overrides, problems)
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        problems.extend(describe(error, Settings))
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def salvage(path: Path | None, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """What `load` was given, reduced to those handlers' tables that can be read: so that a handler's own faults are told together with
+    those for which `load` raised. Nothing else of the result is meant to be used."""
+    tree = gather(path, os.environ if environ is None else environ, overrides, [])
+    tables = tree.get("handlers")
+    handlers: dict[str, HandlerSettings] = {}
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        with suppress(ValidationError):
+            handlers[name] = HandlerSettings.model_validate(table)
+    return Settings(genesys=GenesysSettings(region="us_east_1"), handlers=handlers)
