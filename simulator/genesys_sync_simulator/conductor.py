@@ -13,7 +13,7 @@ from genesys_sync_simulator import snapshots
 from genesys_sync_simulator.clock import iso
 from genesys_sync_simulator.media import MediaObject
 from genesys_sync_simulator.plan import CallPlan, RecordingPlan, spoils
-from genesys_sync_simulator.platform import Platform, correlation_id
+from genesys_sync_simulator.platform import Platform
 from genesys_sync_simulator.scenario import Moment
 from genesys_sync_simulator.world import file_state
 
@@ -115,19 +115,14 @@ class Conductor:
             self._late_due -= 1
             self._held[call.id] = frames
             return
-        self._publish(frames)
+        self._platform.publish(frames)
         if held is not None:
             desk.fire("reorder_events", conversationId=call.id)
-            self._publish(held)
+            self._platform.publish(held)
         if self._twice_due:
             self._twice_due -= 1
             desk.fire("duplicate_events", conversationId=call.id)
-            self._publish(frames)
-
-    def _publish(self, frames: list[Frame]) -> None:
-        now, trace = self._platform.now(), correlation_id()
-        for topic, body in frames:
-            self._platform.hub.publish(topic, body, trace, now)
+            self._platform.publish(frames)
 
     async def _created(self, call: CallPlan, recording: RecordingPlan) -> None:
         """The truth about a recording is on disk before its metadata can be asked for (or as soon as its sound is made)."""

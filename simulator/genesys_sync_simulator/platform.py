@@ -5,17 +5,21 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio import to_thread
 
 from genesys_sync_simulator import snapshots
+from genesys_sync_simulator.agenda import Agenda
 from genesys_sync_simulator.analytics import DetailsJob
 from genesys_sync_simulator.batch import Job
 from genesys_sync_simulator.channels import Hub
 from genesys_sync_simulator.clock import Clock
+from genesys_sync_simulator.control import ControlRoom
 from genesys_sync_simulator.faults import FaultDesk
 from genesys_sync_simulator.media import Key, MediaObject, MediaStore
 from genesys_sync_simulator.oauth import Tokens
@@ -47,6 +51,8 @@ class Platform:
     hub: Hub
     truth: TruthLog
     faults: FaultDesk
+    agenda: Agenda
+    control: ControlRoom = field(default_factory=ControlRoom)
     media: MediaStore = field(default_factory=MediaStore)
     presigner: Presigner = field(default_factory=Presigner)
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -73,13 +79,19 @@ class Platform:
 
     def view(self, call: CallPlan, now: float) -> snapshots.View:
         """The call as it stands now."""
-        assert self.world.started_at is not None
-        return snapshots.View(self.world.plan, call, self.world.offset(now), self.world.started_at)
+        return self.view_at(call, self.world.offset(now))
 
     def view_at(self, call: CallPlan, offset: float) -> snapshots.View:
         """The call as it stood at an offset."""
         assert self.world.started_at is not None
-        return snapshots.View(self.world.plan, call, offset, self.world.started_at)
+        directives, screen = self.control.of(call.id), self.scenario.control.screen
+        return snapshots.View(self.world.plan, call, offset, self.world.started_at, directives, screen)
+
+    def publish(self, frames: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Sends notifications, topic and body each, to all who have them, under one trace id."""
+        now, trace = self.now(), correlation_id()
+        for topic, body in frames:
+            self.hub.publish(topic, body, trace, now)
 
     async def object(self, recording: RecordingPlan, part: int = 0, kind: str | None = None) -> MediaObject:
         """A media object, made in a thread when it is not there yet."""
@@ -105,6 +117,7 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
         hub=Hub(scenario.platform),
         truth=truth,
         faults=FaultDesk(scenario.faults, truth),
+        agenda=Agenda(clock),
     )
 
 

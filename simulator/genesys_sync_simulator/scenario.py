@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from genesys_sync_simulator.scenario_acting import ACTING_PERMISSIONS, Architect, Control, Uploads
+
 FORMATS: Final = ("WAV", "WAV_ULAW", "OGG_OPUS", "OGG_VORBIS", "WEBM", "MP3")
 """The published `formatId` values that name an audio file."""
 
@@ -36,6 +38,7 @@ PERMISSIONS: Final = (
     "recording:orphan:view",
     "routing:queue:view",
     "speechAndTextAnalytics:data:view",
+    *ACTING_PERMISSIONS,
 )
 """What a client may do unless the scenario says otherwise."""
 
@@ -145,6 +148,8 @@ class Client:
     secret: str
     name: str = "genesys-sync"
     permissions: tuple[str, ...] = PERMISSIONS
+    user: bool = False
+    """Its tokens stand for a user, as those of an authorization code do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +162,8 @@ class Scenario:
     calls: Calls = field(default_factory=Calls)
     recordings: Recordings = field(default_factory=Recordings)
     platform: PlatformRules = field(default_factory=PlatformRules)
+    control: Control = field(default_factory=Control)
+    uploads: Uploads = field(default_factory=Uploads)
+    architect: Architect = field(default_factory=Architect)
     faults: Faults = field(default_factory=Faults)
     clients: tuple[Client, ...] = ()

@@ -27,6 +27,7 @@ from genesys_sync_simulator.scenario import (
     ScenarioError,
     Span,
 )
+from genesys_sync_simulator.scenario_acting import ACTING_FAULTS, Architect, Control, FlowRules, Uploads
 
 Reader = Callable[[Any], Any]
 
@@ -158,7 +159,7 @@ _EXTRA: Mapping[str, Reader] = {
     "channels": _one_of(1, 2),
 }
 _MOMENT: Mapping[str, Reader] = {"kind": _one_of(*MOMENT_FAULTS), "at": duration}
-_CLIENT: Mapping[str, Reader] = {"id": _text, "secret": _text, "name": _text, "permissions": _several(_text, empty=True)}
+_CLIENT: Mapping[str, Reader] = {"id": _text, "secret": _text, "name": _text, "permissions": _several(_text, empty=True), "user": _flag}
 _CALLS: Mapping[str, Reader] = {
     "count": _integer(0, 100_000),
     "per_second": _positive,
@@ -196,8 +197,38 @@ _PLATFORM: Mapping[str, Reader] = {
     "socket_closing_grace": duration,
     "bandwidth": size,
 }
+_CONTROL: Mapping[str, Reader] = {"delay": duration, "participants_only": _flag, "screen": _flag}
+_UPLOADS: Mapping[str, Reader] = {
+    "resumable": _flag,
+    "resume_status": _one_of(308, 206),
+    "upload_bandwidth": size,
+    "process_time": duration,
+    "report_time": duration,
+    "report_form": _one_of("csv", "json"),
+    "failing": _several(_text, empty=True),
+    "waiting": _several(_text, empty=True),
+}
+_ARCHITECT: Mapping[str, Reader] = {
+    "prompts": _several(_text, empty=True),
+    "max_prompts": _integer(0),
+    "prompt_time": duration,
+    "operation_time": duration,
+    "tracking_time": duration,
+    "flows": lambda value: value,
+}
+_FLOW: Mapping[str, Reader] = {
+    "name": _text,
+    "type": _text,
+    "uses": _several(_text, empty=True),
+    "locked_by": _text,
+    "missing": _several(_text, empty=True),
+    "outcome": _one_of("SUCCESS", "FAILURE"),
+    "message": _text,
+    "deleted": _flag,
+    "fixed": _flag,
+}
 _FAULTS: Mapping[str, Reader] = {
-    **{kind: _integer(0, 100_000) for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS)},
+    **{kind: _integer(0, 100_000) for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *ACTING_FAULTS)},
     "at": lambda value: value,
     "drop_socket_for": duration,
     "rate_limit_for": duration,
@@ -208,6 +239,9 @@ _TOP: Mapping[str, Reader] = {
     "calls": lambda value: value,
     "recordings": lambda value: value,
     "platform": lambda value: value,
+    "control": lambda value: value,
+    "uploads": lambda value: value,
+    "architect": lambda value: value,
     "faults": lambda value: value,
     "clients": lambda value: value,
 }
@@ -257,6 +291,10 @@ _BRANCHES: Mapping[str, Callable[[Any, list[str]], Any]] = {
     "calls.extra": lambda raw, problems: tuple(Extra(**v) for v in _tables(raw, _EXTRA, "calls.extra", problems, ["bytes"])),
     "recordings": lambda raw, problems: Recordings(**_table(raw, _RECORDINGS, "recordings.", problems)),
     "platform": lambda raw, problems: PlatformRules(**_table(raw, _PLATFORM, "platform.", problems)),
+    "control": lambda raw, problems: Control(**_table(raw, _CONTROL, "control.", problems)),
+    "uploads": lambda raw, problems: Uploads(**_table(raw, _UPLOADS, "uploads.", problems)),
+    "architect": lambda raw, problems: Architect(**_table(raw, _ARCHITECT, "architect.", problems)),
+    "architect.flows": lambda raw, problems: tuple(FlowRules(**v) for v in _tables(raw, _FLOW, "architect.flows", problems, ["name"])),
     "faults": _faults,
     "faults.at": lambda raw, problems: tuple(Moment(**v) for v in _tables(raw, _MOMENT, "faults.at", problems, ["kind", "at"])),
     "clients": lambda raw, problems: tuple(Client(**v) for v in _tables(raw, _CLIENT, "clients", problems, ["id", "secret"])),

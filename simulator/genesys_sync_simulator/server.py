@@ -18,6 +18,7 @@ from genesys_sync_simulator.api import (
     notifications,
     organization,
     orphans,
+    recording_control,
     recordings,
     routing,
     socket,
@@ -26,7 +27,21 @@ from genesys_sync_simulator.api.middleware import gate
 from genesys_sync_simulator.conductor import Conductor, make_media, watch
 from genesys_sync_simulator.platform import Platform
 
-_AREAS = (login, organization, notifications, socket, routing, conversations, recordings, orphans, batch, analytics, media, control)
+_AREAS = (
+    login,
+    organization,
+    notifications,
+    socket,
+    routing,
+    conversations,
+    recordings,
+    orphans,
+    batch,
+    analytics,
+    media,
+    recording_control,
+    control,
+)
 _LARGEST_BODY = 512_000
 
 
@@ -55,6 +70,7 @@ async def running(platform: Platform, *, port: int = 0) -> AsyncGenerator[Platfo
         async with anyio.create_task_group() as group:
             group.start_soon(make_media, platform)
             group.start_soon(watch, platform)
+            group.start_soon(platform.agenda.run)
             group.start_soon(Conductor(platform).run)
             try:
                 yield platform

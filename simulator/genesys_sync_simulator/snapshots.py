@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genesys_sync_simulator.clock import iso
+from genesys_sync_simulator.control import Directive, state_at
 from genesys_sync_simulator.plan import CallPlan, Leg, Plan
 
 Json = dict[str, Any]
@@ -23,6 +24,8 @@ class View:
     call: CallPlan
     offset: float
     started_at: float
+    directives: tuple[Directive, ...] = ()
+    screen: bool = False
 
     def at(self, moment: float) -> str | None:
         """The moment as the platform writes it, or None while it lies ahead."""
@@ -57,9 +60,23 @@ class View:
         """Whether this leg's sound is being recorded at the moment."""
         return leg.recording is not None and leg.connected <= self.offset < leg.ended
 
+    def leg_state(self, leg: Leg) -> str:
+        """The published `recordingState` of one leg."""
+        return (state_at(self.directives, self.offset) or "active") if self.recording_now(leg) else "none"
+
+    def recorder_state(self, recorder: str, leg: Leg | None) -> str:
+        """Whether a participant's own recorder runs: `adhoc` or `snippet`."""
+        if leg is None or not leg.connected <= self.offset < leg.ended:
+            return "none"
+        return state_at(self.directives, self.offset, recorder=recorder, participant_id=leg.participant_id) or "none"
+
     @property
     def recording_state(self) -> str:
-        return "active" if any(self.recording_now(leg) for leg in self.call.legs) else "none"
+        return next((self.leg_state(leg) for leg in self.call.legs if self.recording_now(leg)), "none")
+
+    @property
+    def secure_pause(self) -> bool:
+        return self.recording_state == "paused"
 
 
 def _without_nothing(values: Json) -> Json:
@@ -69,7 +86,7 @@ def _without_nothing(values: Json) -> Json:
 def _media(view: View, session: str, connected: float, ended: float, leg: Leg | None, *, agent: bool) -> Json:
     """One entry of `participants[].calls[]`."""
     call = view.call
-    recorded = leg is not None and view.recording_now(leg)
+    state = view.leg_state(leg) if leg is not None else "none"
     outer, inner = {"name": call.customer_name, "address": call.ani}, {"name": leg.agent.name if leg else "Queue", "address": call.dnis}
     own, other = (inner, outer) if agent else (outer, inner)
     return _without_nothing(
@@ -78,19 +95,19 @@ def _media(view: View, session: str, connected: float, ended: float, leg: Leg | 
             "state": view.state(connected, ended),
             "initialState": "alerting",
             "direction": "inbound",
-            "recording": recorded,
-            "recordingState": "active" if recorded else "none",
+            "recording": state == "active",
+            "recordingState": state,
             "recordersState": {
-                "adhocState": "none",
-                "customerExperienceState": "active" if recorded else "none",
+                "adhocState": view.recorder_state("adhoc", leg if agent else None),
+                "customerExperienceState": state,
                 "agentExperienceState": "none",
-                "snippetState": "none",
+                "snippetState": view.recorder_state("snippet", leg if agent else None),
             },
             "recordingId": leg.recording.id if leg is not None and leg.recording is not None and view.offset >= leg.connected else None,
             "muted": False,
             "confined": False,
             "held": False,
-            "securePause": False,
+            "securePause": state == "paused",
             "provider": "Edge",
             "self": _address(own),
             "other": _address(other),
@@ -174,9 +191,19 @@ def _agent(view: View, leg: Leg) -> Json:
         "connectedTime": view.at(leg.connected),
         "endTime": view.at(leg.ended),
         "attributes": {},
+        "screenRecordingState": _screen_state(view, leg),
         "wrapupRequired": True,
         "wrapup": {"code": "7fb334b0-0e9e-11e4-9191-0800200c9a66", "notes": "", "durationSeconds": 1} if wrapped else None,
     }
+
+
+def _screen_state(view: View, leg: Leg) -> str | None:
+    """Follows the call's recording; nobody can start or stop it from outside."""
+    if not view.screen or view.offset < leg.connected:
+        return None
+    if view.offset >= leg.ended:
+        return "stopped"
+    return "paused" if view.leg_state(leg) == "paused" else "active"
 
 
 def generic(view: View) -> Json:
@@ -198,7 +225,7 @@ def _nested(view: View) -> Json:
         "id": view.call.id,
         "participants": [_without_nothing({**part, "calls": media}) for part, media in _parts(view)],
         "recordingState": view.recording_state,
-        "securePause": False,
+        "securePause": view.secure_pause,
         "address": view.call.ani,
         "divisions": [{"division": {"id": view.plan.division_id}, "entities": [{"id": leg.agent.id} for leg in view.legs]}],
     }
@@ -223,7 +250,7 @@ def calls(view: View) -> Json:
         "participants": participants,
         "otherMediaUris": [],
         "recordingState": view.recording_state,
-        "securePause": False,
+        "securePause": view.secure_pause,
         "divisions": [{"division": {"id": view.plan.division_id}, "entities": []}],
     }
 

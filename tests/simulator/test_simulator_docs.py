@@ -6,11 +6,28 @@ import pytest
 
 from genesys_sync_simulator import scenario_file
 from genesys_sync_simulator.scenario import ANALYTICS_FAULTS, EVENT_FAULTS, FORMATS, MOMENT_FAULTS, RECORDING_FAULTS, Scenario
+from genesys_sync_simulator.scenario_acting import ACTING_FAULTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "simulator.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["_TOP", "_CALLS", "_RECORDINGS", "_PLATFORM", "_FAULTS", "_CLIENT", "_EXTRA", "_MOMENT"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_TOP",
+        "_CALLS",
+        "_RECORDINGS",
+        "_PLATFORM",
+        "_FAULTS",
+        "_CLIENT",
+        "_EXTRA",
+        "_MOMENT",
+        "_CONTROL",
+        "_UPLOADS",
+        "_ARCHITECT",
+        "_FLOW",
+    ],
+)
 def test_every_key_of_a_scenario_is_on_the_page(name: str) -> None:
     missing = [key for key in getattr(scenario_file, name) if f"`{key}`" not in PAGE and f"{key}]" not in PAGE]
     assert missing == []
@@ -18,14 +35,16 @@ def test_every_key_of_a_scenario_is_on_the_page(name: str) -> None:
 
 def test_every_kind_of_fault_and_format_is_on_the_page() -> None:
     assert [
-        kind for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *FORMATS) if f"`{kind}`" not in PAGE
+        kind
+        for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *ACTING_FAULTS, *FORMATS)
+        if f"`{kind}`" not in PAGE
     ] == []
 
 
 def test_the_defaults_on_the_page_are_the_defaults() -> None:
     rows = {cells[1].strip(" `"): cells[2].strip(" `") for line in PAGE.splitlines() if len(cells := line.split("|")) == 5}
     default = Scenario()
-    for section in (default.calls, default.recordings, default.platform):
+    for section in (default.calls, default.recordings, default.platform, default.control, default.uploads, default.architect):
         for key in section.__dataclass_fields__:
             stated = rows.get(key)
             if stated is None or stated in ("all six", "unlimited"):

@@ -60,7 +60,7 @@ async def test_who_am_i(play) -> None:
     async with play() as sim:
         subject = (await sim.call("GET", "/api/v2/authorization/subjects/me")).json
         policies = subject["grants"][0]["role"]["policies"]
-        assert {"domain": "recording", "entityName": "recording", "actions": ["view", "editRetention"]} in policies
+        assert {"domain": "recording", "entityName": "recording", "actions": ["view", "editRetention", "upload"]} in policies
         assert subject["grants"][0]["division"]["id"] == sim.platform.world.plan.division_id
         user = await sim.call("GET", "/api/v2/users/me")
         assert (user.status, user.json["code"]) == (400, "not.a.user")
