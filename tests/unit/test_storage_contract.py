@@ -79,6 +79,18 @@ async def test_a_move_can_be_repeated_and_replaces(storage: LocalStorage) -> Non
         assert await storage.size(KEY) is None
 
 
+async def test_a_removal_is_durable_and_can_be_repeated(storage: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await adopt(storage, KEY, b"audio")
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_ino), fsync(descriptor))[1])
+    await storage.remove(KEY)
+    assert await storage.size(KEY) is None
+    assert (root / KEY).parent.stat().st_ino in synced
+    await storage.remove(KEY)
+    await storage.remove("never/was")
+
+
 @pytest.mark.parametrize(
     "key",
     ["", "/", "/etc/passwd", "../x", "a/../../x", "a/./x", ".hidden", "a/.hidden", f"{INCOMING}/x", "a//b", "a/", "a\\b", "a\x00b", "a\n",

@@ -49,6 +49,10 @@ class Storage(Protocol):
         """Rename, replacing `to`. When `key` is gone and `to` is there, nothing happens: a repeated move is no error."""
         ...
 
+    async def remove(self, key: str) -> None:
+        """The object is gone, for good. When it is gone already, nothing happens: a repeated removal is no error."""
+        ...
+
     def local(self, key: str) -> AbstractAsyncContextManager[Path]:
         """A local file with the object's bytes, to be read only, for as long as the context lasts. Raises FileNotFoundError."""
         ...

@@ -103,6 +103,10 @@ class LocalStorage:
         """See `services.Storage.move`. Raises FileNotFoundError when neither is there."""
         await self._run(lambda: self._move(key, to))
 
+    async def remove(self, key: str) -> None:
+        """See `services.Storage.remove`. Raises StorageError for what is no regular file."""
+        await self._run(lambda: self._delete(key))
+
     def local(self, key: str) -> AbstractAsyncContextManager[Path]:
         """See `services.Storage.local`."""
         return self._local(key)
@@ -199,6 +203,12 @@ class LocalStorage:
             except FileNotFoundError:
                 if self._size(to) is None:
                     raise
+
+    def _delete(self, key: str) -> None:
+        with translated(f"removing {key}", absent_is_answer=True), suppress(FileNotFoundError), self._folder(key) as (folder, name):
+            if _regular_or_absent(folder, name):
+                os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
 
     @contextmanager
     def _file(self, key: str) -> Iterator[BufferedReader]:

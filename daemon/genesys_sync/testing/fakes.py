@@ -218,6 +218,9 @@ class FolderStorage:
             return
         source.replace(target)
 
+    async def remove(self, key: str) -> None:
+        (await self._writable(key)).unlink(missing_ok=True)
+
     @asynccontextmanager
     async def local(self, key: str) -> AsyncGenerator[Path]:
         await checkpoint()
