@@ -10,25 +10,29 @@ from genesys_sync_simulator.clock import Clock
 
 Deed = Callable[[], None]
 
-_MOST_WAITING = 100_000
-
 
 class Agenda:
     """Deeds with a delay. What they tell of is decided by the clock, not by them: they only send the notifications."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._send, self._receive = anyio.create_memory_object_stream[tuple[float, Deed]](_MOST_WAITING)
+        self._new: list[tuple[float, Deed]] = []
+        self._wake = anyio.Event()
 
     def after(self, seconds: float, deed: Deed) -> None:
         """`deed` is done when the clock has advanced by so much, as long as `run` runs. Never waits."""
-        self._send.send_nowait((self._clock.epoch_ms() / 1000 + seconds, deed))
+        self._new.append((self._clock.epoch_ms() / 1000 + seconds, deed))
+        self._wake.set()
 
     async def run(self) -> None:
         """Does what is due until cancelled."""
-        async with self._send, self._receive, anyio.create_task_group() as group:
-            async for due, deed in self._receive:
-                group.start_soon(self._do, due, deed)
+        async with anyio.create_task_group() as group:
+            while True:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                for due, deed in self._new:
+                    group.start_soon(self._do, due, deed)
+                self._new.clear()
 
     async def _do(self, due: float, deed: Deed) -> None:
         await self._clock.sleep(due - self._clock.epoch_ms() / 1000)

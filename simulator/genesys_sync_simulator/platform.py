@@ -23,10 +23,12 @@ from genesys_sync_simulator.control import ControlRoom
 from genesys_sync_simulator.faults import FaultDesk
 from genesys_sync_simulator.media import Key, MediaObject, MediaStore
 from genesys_sync_simulator.oauth import Tokens
+from genesys_sync_simulator.parcels import Parcel
 from genesys_sync_simulator.plan import CallPlan, RecordingPlan, make
 from genesys_sync_simulator.presign import Presigner
 from genesys_sync_simulator.scenario import Client, PlatformRules, Scenario
 from genesys_sync_simulator.truth import TruthLog
+from genesys_sync_simulator.uploads import UploadDesk
 from genesys_sync_simulator.world import World
 
 DEFAULT_CLIENT = Client("9b9c4d6e-5a43-4c55-9d0c-6f2f8a1d7e10", "simulator-secret")
@@ -52,6 +54,9 @@ class Platform:
     truth: TruthLog
     faults: FaultDesk
     agenda: Agenda
+    uploads: UploadDesk
+    parcels: dict[str, Parcel] = field(default_factory=dict)
+    """Everything that may be put, by path."""
     control: ControlRoom = field(default_factory=ControlRoom)
     media: MediaStore = field(default_factory=MediaStore)
     presigner: Presigner = field(default_factory=Presigner)
@@ -118,6 +123,7 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
         truth=truth,
         faults=FaultDesk(scenario.faults, truth),
         agenda=Agenda(clock),
+        uploads=UploadDesk(scenario.uploads),
     )
 
 

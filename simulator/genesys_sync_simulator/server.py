@@ -22,6 +22,8 @@ from genesys_sync_simulator.api import (
     recordings,
     routing,
     socket,
+    store,
+    uploads,
 )
 from genesys_sync_simulator.api.middleware import gate
 from genesys_sync_simulator.conductor import Conductor, make_media, watch
@@ -40,6 +42,8 @@ _AREAS = (
     analytics,
     media,
     recording_control,
+    store,
+    uploads,
     control,
 )
 _LARGEST_BODY = 512_000

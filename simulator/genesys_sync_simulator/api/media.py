@@ -22,20 +22,25 @@ def routes(platform: Platform) -> list[web.RouteDef]:
     """The object store."""
 
     async def fetch(request: web.Request) -> web.StreamResponse:
-        refusal = platform.presigner.refusal(
-            request.method, request.path, request.query, has_authorization="Authorization" in request.headers, now=platform.now()
-        )
+        refusal = refused_address(platform, request)
         if refusal is not None:
-            return _refused(refusal)
+            return refused(refusal)
         recording = platform.world.recording(request.match_info["recordingId"])
         key = _key(request)
         if recording is None or key is None or key.part >= recording.parts:
-            return _refused(Refusal(404, "NoSuchKey", "The specified key does not exist."))
+            return refused(Refusal(404, "NoSuchKey", "The specified key does not exist."))
         if recording.fault == "media_error_once" and platform.faults.once("media_error_once", recording.id):
-            return _refused(Refusal(503, "SlowDown", "Please reduce your request rate."))
-        return await _serve(platform, request, recording, await platform.object(recording, key.part, key.format))
+            return refused(Refusal(503, "SlowDown", "Please reduce your request rate."))
+        return await serve(platform, request, await platform.object(recording, key.part, key.format), recording)
 
     return [web.route("*", "/media/{recordingId}/{part}/{file}", fetch)]
+
+
+def refused_address(platform: Platform, request: web.Request) -> Refusal | None:
+    """Why the store does not open what the address of a request names, if it does not."""
+    return platform.presigner.refusal(
+        request.method, request.path, request.query, has_authorization="Authorization" in request.headers, now=platform.now()
+    )
 
 
 def _key(request: web.Request) -> Key | None:
@@ -46,7 +51,8 @@ def _key(request: web.Request) -> Key | None:
     return Key(request.match_info["recordingId"], int(part), kind)
 
 
-def _refused(refusal: Refusal) -> web.Response:
+def refused(refusal: Refusal) -> web.Response:
+    """The store's own error body."""
     trace = secrets.token_hex(8).upper()
     fields = [
         ("Code", refusal.code),
@@ -82,7 +88,8 @@ def span(header: str | None, size: int) -> tuple[int, int] | None:
     return (start, stop) if start < size else None
 
 
-async def _serve(platform: Platform, request: web.Request, recording: RecordingPlan, media: MediaObject) -> web.StreamResponse:
+async def serve(platform: Platform, request: web.Request, media: MediaObject, recording: RecordingPlan | None = None) -> web.StreamResponse:
+    """The object, or the range of it that was asked for; a recording with the fault `cut_once` breaks the first time."""
     etag = f'"{media.etag}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": media.content_type, "x-amz-request-id": secrets.token_hex(8).upper()}
     if name := request.query.get("response-content-disposition"):
@@ -90,22 +97,22 @@ async def _serve(platform: Platform, request: web.Request, recording: RecordingP
     if request.headers.get("If-None-Match") == etag:
         return web.Response(status=304, headers={"ETag": etag})
     if request.headers.get("If-Match", etag) not in (etag, "*"):
-        return _refused(Refusal(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"))
+        return refused(Refusal(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"))
     # A range that hangs on another version of the object is not honoured: the whole is sent.
     asked = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
     wanted = span(asked, media.size)
     if wanted is None:
         extra = (("RangeRequested", asked or ""), ("ActualObjectSize", str(media.size)))
-        refused = _refused(Refusal(416, "InvalidRange", "The requested range is not satisfiable", extra))
-        refused.headers["Content-Range"] = f"bytes */{media.size}"
-        return refused
+        unsatisfied = refused(Refusal(416, "InvalidRange", "The requested range is not satisfiable", extra))
+        unsatisfied.headers["Content-Range"] = f"bytes */{media.size}"
+        return unsatisfied
     start, stop = wanted
     response = web.StreamResponse(status=200 if (start, stop) == (0, media.size) and not _partial(asked) else 206, headers=headers)
     if response.status == 206:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{media.size}"
     response.content_length = stop - start
     await response.prepare(request)
-    if recording.fault == "cut_once" and stop - start > 1 and platform.faults.once("cut_once", recording.id):
+    if recording is not None and recording.fault == "cut_once" and stop - start > 1 and platform.faults.once("cut_once", recording.id):
         await _write(platform, response, media, start, start + (stop - start) // 2)
         if request.transport is not None:
             request.transport.close()
