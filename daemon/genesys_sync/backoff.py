@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 RETRY_AFTER_MIN = timedelta(seconds=1)
 RETRY_AFTER_MAX = timedelta(minutes=15)
+_PLACES_MIN = 2.0
 
 
 def full_jitter(attempt: int, *, base: float, cap: float, random: Callable[[], float]) -> float:
@@ -25,6 +26,17 @@ def delays(*, base: float, cap: float, random: Callable[[], float]) -> Iterator[
     while True:
         yield full_jitter(attempt, base=base, cap=cap, random=random)
         attempt += 1
+
+
+def place_in_line(turn: int, *, window: float, told: float, random: Callable[[], float]) -> float:
+    """Seconds to wait after the platform sent everybody away at once; `turn` counts such endings in a row, the first is 1.
+
+    The first draws a place in the window, and every later one waits a whole window, which keeps that place: drawing again each time would
+    bring some together again. `told` is the wait that the platform asked for; the places begin behind it.
+    """
+    if turn <= 1:
+        return told + random() * max(_PLACES_MIN, window - told)
+    return max(window, told)
 
 
 def scheduled(attempt: int, schedule: Sequence[timedelta], *, random: Callable[[], float]) -> timedelta:

@@ -28,6 +28,8 @@ LONG_LIVED: Final = 30.0
 HELD_TICK: Final = 1.0
 HANDSHAKE_INVALID: Final = "WS_HANDSHAKE_INVALID"
 REFUSED_WAIT: Final = 300.0
+_SERVER_LEAVES: Final = frozenset({1001, 1012, 1013})
+"""Close codes with which a server sends all its clients away: it goes, it restarts, it has too much to do."""
 PLATFORM_ERRORS: Final = (TransientError, PermanentError, CredentialsRefused)
 
 
@@ -90,12 +92,14 @@ class Ending:
 
     detail  for people: a close code, a status; never a URL, never a frame's content
     wait    at least so many seconds before the next round
+    crowd   the platform did it, so others were sent away by the same blow and would come back with us
     """
 
     cause: Cause
     next: Next = Next.SAME_CHANNEL
     detail: str = ""
     wait: float = 0.0
+    crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,10 @@ def close_ending(code: int | None) -> Ending:
     """
     renew = code in (1008, 3000, 4401, 4403)
     return Ending(
-        cause=Cause.CLOSED, next=Next.NEW_TOKEN if renew else Next.SAME_CHANNEL, detail="no close code" if code is None else str(code)
+        cause=Cause.CLOSED,
+        next=Next.NEW_TOKEN if renew else Next.SAME_CHANNEL,
+        detail="no close code" if code is None else str(code),
+        crowd=code in _SERVER_LEAVES,
     )
 
 
@@ -126,7 +133,7 @@ def upgrade_ending(status: int, *, retry_after: float) -> Ending:
         following = Next.SAME_CHANNEL
     else:
         following = Next.NEW_CHANNEL
-    return Ending(cause=Cause.UPGRADE_REFUSED, next=following, detail=f"status {status}", wait=retry_after)
+    return Ending(cause=Cause.UPGRADE_REFUSED, next=following, detail=f"status {status}", wait=retry_after, crowd=status >= 500)
 
 
 def failure_ending(error: TransientError | PermanentError | CredentialsRefused) -> Ending:
@@ -135,7 +142,8 @@ def failure_ending(error: TransientError | PermanentError | CredentialsRefused) 
     if isinstance(error, CredentialsRefused):
         return Ending(cause=Cause.CREDENTIALS_REFUSED, detail=str(error))
     if isinstance(error, TransientError):
-        return Ending(cause=Cause.REQUEST_FAILED, detail=error.reason, wait=error.delay.total_seconds() if error.delay else 0.0)
+        wait = error.delay.total_seconds() if error.delay else 0.0
+        return Ending(cause=Cause.REQUEST_FAILED, detail=error.reason, wait=wait, crowd=error.code is ReasonCode.UNREACHABLE)
     if error.code is ReasonCode.NOT_FOUND:
         return Ending(cause=Cause.CHANNEL_GONE, next=Next.NEW_CHANNEL, detail=error.reason)
     if error.code is ReasonCode.UNAUTHORIZED:

@@ -24,8 +24,9 @@ from genesys_sync.feed.connection import open_socket
 from genesys_sync.feed.frames import Frame, TopicEvent
 from genesys_sync.feed.link import Link
 from genesys_sync.feed.platform import FeedPlatform
-from genesys_sync.feed.protocol import LONG_LIVED, PLATFORM_ERRORS, Alert, Cause, Ending, Next, failure_ending
+from genesys_sync.feed.protocol import PLATFORM_ERRORS, Alert, Cause, Ending, Next, failure_ending
 from genesys_sync.feed.reader import Reader
+from genesys_sync.feed.rests import Rests
 from genesys_sync.feed.starvation import Starvation
 from genesys_sync.feed.subscriptions import Subscriptions
 from genesys_sync.logs import get_logger
@@ -34,8 +35,6 @@ from genesys_sync.settings import FeedSettings
 
 OVERLAP: Final = 2.0
 """Seconds for which both connections are read once the second is live: what was under way to the first arrives on it."""
-_SPREAD: Final = 2.0
-"""Seconds over which the first attempts are spread after a good connection: other daemons may have lost theirs with the same blow."""
 _DEAD: Final = frozenset({Cause.SILENT, Cause.PING_UNANSWERED})
 
 _log = get_logger("feed")
@@ -127,15 +126,12 @@ class Shard:
     async def run(self) -> None:
         """Listen until cancelled; then its sockets are closed. Raises LedgerError, within an exception group."""
         async with anyio.create_task_group() as group:
-            waits = self._kit.waits()
+            rests = Rests(self._kit.settings, random=self._kit.random)
             while True:
                 began = self._clock.monotonic()
                 ending, live_for = await self._round(group)
                 await self._keeper.ended(ending, live_for=live_for)
-                if live_for > LONG_LIVED:
-                    waits, pause = self._kit.waits(), max(self._kit.random() * _SPREAD, ending.wait)
-                else:
-                    pause = max(next(waits), ending.wait)
+                pause = rests.after(ending, live_for=live_for)
                 seconds = round(self._clock.monotonic() - began)
                 _log.warning(
                     "feed_lost",

@@ -231,7 +231,7 @@ async def test_ten_failures_in_a_row_give_the_channel_up(staged: Staged) -> None
         stage.notifications.refusals.extend([(500, {})] * 10)
 
     async with staged(prepare=refuse) as stage:
-        await stage.advance_until(lambda: stage.feed.state.connected, by=1)
+        await stage.advance_until(lambda: stage.feed.state.connected, by=9)
 
         assert stage.notifications.paths == ["/channel-1"] * 10 + ["/channel-2"]
 
@@ -437,12 +437,12 @@ async def test_what_ended_during_a_lost_connection_is_found(staged: Staged) -> N
         await stage.until(lambda: stage.feed.state.cause is Cause.UPGRADE_REFUSED)
         stage.platform.records = [record()]
 
-        await stage.clock.advance(20)
+        await stage.clock.advance(27)
         await stage.live()
         await stage.advance_until(lambda: stage.ledger.appended == 1, by=10)
 
         gap = (await stage.gaps())[-1]
-        assert (gap.from_ms, gap.to_ms, gap.cause) == (lost_at, lost_at + 20_000, "closed")
+        assert (gap.from_ms, gap.to_ms, gap.cause) == (lost_at, lost_at + 27_000, "closed")
 
 
 @pytest.mark.parametrize("where", ["ended_between", "last_page"])
