@@ -160,7 +160,9 @@ async def _measure(args: argparse.Namespace, port: int, sent: Any, folder: Path)
     async with open_ledger(f"sqlite:///{folder / 'ledger.db'}", clock=clock, metrics=metrics) as ledger:
         _time_appends(ledger, latencies)
         none: Any = None  # this handler uses no service
-        services = Services(clock=clock, genesys=none, media=none, storage=none, scratch=none, http=none, audit=none, log=none)
+        services = Services(
+            clock=clock, genesys=none, media=none, storage=none, scratch=none, http=none, audit=none, actions=none, log=none
+        )
         dispatcher = Dispatcher(
             ledger=ledger,
             handlers=[handler],

@@ -23,11 +23,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from genesys_sync import __version__, logs, outbound, sdnotify, sentry
+from genesys_sync.actions import AuditedActions
 from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
 from genesys_sync.clock import Clock, SystemClock
 from genesys_sync.dispatch.dispatcher import Dispatcher
-from genesys_sync.dispatch.execution import DeliveryAudit
+from genesys_sync.dispatch.execution import DeliveryAudit, action_record
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
 from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError
 from genesys_sync.feed.listener import Feed
@@ -111,9 +112,17 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
     clock, metrics = SystemClock(), Metrics()
     router = Router({handler.name: handler.topics for handler in handlers})
     storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
+    audit = DeliveryAudit(clock)
+    client_id = credentials.client_id.get_secret_value()
     async with (
         open_ledger(settings.ledger.url, clock=clock, metrics=metrics) as ledger,
-        genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=metrics) as platform,
+        genesys_platform.connect(
+            settings.genesys,
+            credentials,
+            clock=clock,
+            metrics=metrics,
+            actions=AuditedActions(action_record(audit, ledger), clock=clock, client_id=client_id, actor="app"),
+        ) as platform,
         outbound.connect(settings.http) as http,
     ):
         await storage.open()
@@ -124,7 +133,8 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             storage=storage,
             scratch=storage.scratch,
             http=http,
-            audit=DeliveryAudit(clock),
+            audit=audit,
+            actions=platform.actions,
             log=logs.get_logger("handler"),
         )
         dispatcher = Dispatcher(

@@ -109,7 +109,11 @@ class MediaUrlExpired(TransientError):
 
 
 class PermanentError(GenesysSyncError):
-    """Again is useless: the delivery becomes a dead letter at once, with `code` as its reason."""
+    """Again is useless: the delivery becomes a dead letter at once, with `code` as its reason. Where it was the platform that refused,
+    `status` and `platform_code` are its own."""
+
+    status: int = 0
+    platform_code: str = ""
 
     def __init__(self, reason: str, *, code: ReasonCode = ReasonCode.HANDLER_REFUSED, correlation_id: str = "") -> None:
         super().__init__(reason)

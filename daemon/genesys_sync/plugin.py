@@ -49,6 +49,8 @@ from genesys_sync.errors import (
 )
 from genesys_sync.events import Event, Origin, Topic, is_canonical_uuid
 from genesys_sync.services import (
+    Action,
+    Actions,
     Audit,
     Conversations,
     Downloaded,
@@ -69,6 +71,8 @@ from genesys_sync.services import (
 from genesys_sync.units import Duration, Size
 
 __all__ = [
+    "Action",
+    "Actions",
     "Audit",
     "Clock",
     "ConfigurationError",

@@ -10,6 +10,7 @@ import anyio
 import pytest
 import structlog
 
+from genesys_sync.actions import LookOnly
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit
 from genesys_sync.dispatch.registry import LoadedHandler, topics_by_handler
@@ -131,6 +132,7 @@ async def bench(tmp_path, fake_clock):
         scratch=FolderScratch(tmp_path / "scratch"),
         http=FakeHttp(),
         audit=DeliveryAudit(fake_clock),
+        actions=LookOnly(),
         log=get_logger("test"),
     )
     async with open_ledger(f"sqlite:///{tmp_path}/ledger.db", clock=fake_clock) as ledger:

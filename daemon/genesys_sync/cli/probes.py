@@ -12,6 +12,7 @@ from typing import Any, Final
 import anyio
 
 from genesys_sync import logs, outbound
+from genesys_sync.actions import LookOnly
 from genesys_sync.cli.check import Finding, fail, failures, ok, warn
 from genesys_sync.cli.output import iso_time
 from genesys_sync.clock import SystemClock
@@ -212,6 +213,7 @@ async def check_handlers(settings: Settings, credentials: Credentials, handlers:
             scratch=scratch.scratch,
             http=http,
             audit=DeliveryAudit(clock),
+            actions=LookOnly(),
             log=logs.get_logger("check"),
         )
         for loaded in handlers:

@@ -14,13 +14,14 @@ import anyio
 import orjson
 from structlog.contextvars import bound_contextvars
 
+from genesys_sync.actions import Record
 from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.dispatch.verdicts import burial_entry, cause_of, dead_lettered, is_foreseen, judge, misuse, sentence
 from genesys_sync.errors import ConfigurationError, HandlerNotStarted, ReasonCode, TransientError
 from genesys_sync.events import Event
-from genesys_sync.ledger.base import Claim, DeliveryState, Verdict
+from genesys_sync.ledger.base import Claim, DeliveryState, Ledger, Verdict
 from genesys_sync.logs import get_logger
 from genesys_sync.plugin import Delivery, Done, Outcome, Park, Services, Snooze
 from genesys_sync.routing import RoutedEvent, Router
@@ -56,6 +57,12 @@ class DeliveryAudit:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
+    @property
+    def open(self) -> bool:
+        """There is a delivery in hand, with which an entry recorded now would commit."""
+        trail = _trail.get()
+        return trail is not None and trail.open
+
     def record(self, action: str, target: str, *, outcome: str = "success", **facts: Any) -> None:
         """Add an entry to the delivery in hand. Raises RuntimeError outside of a delivery, after its end and past AUDIT_LIMIT entries,
         TypeError for an action, target or outcome that is no text and for facts that are not JSON, and ValueError for an entry that is
@@ -74,6 +81,18 @@ class DeliveryAudit:
             )
         entry = AuditEntry(at=self._clock.now(), actor=trail.actor, action=action, target=target, outcome=outcome, facts=facts)
         trail.entries.append(entry)
+
+
+def action_record(audit: DeliveryAudit, ledger: Ledger) -> Record:
+    """Where the daemon's actions are told of: with the delivery in hand, or at once where there is none."""
+
+    async def record(entry: AuditEntry) -> None:
+        if audit.open:
+            audit.record(entry.action, entry.target, outcome=entry.outcome, **entry.facts)
+        else:
+            await ledger.record_audit([entry])
+
+    return record
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import aiohttp
 import anyio
 from anyio.abc import TaskGroup
 
+from genesys_sync.actions import LookOnly
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ReasonCode, TransientError
 from genesys_sync.events import canonical_uuid
@@ -25,6 +26,7 @@ from genesys_sync.genesys.grants import Grants, objects, permissions_of
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.metrics import Metrics
+from genesys_sync.services.actions import Actions
 from genesys_sync.settings import Credentials, GenesysSettings
 
 _CONNECTIONS = 32
@@ -44,6 +46,7 @@ class Platform:
     """Implements `services.Genesys`, and has what the daemon itself needs besides.
 
     organization_id  empty until `identify` has returned
+    actions          how its typed operations act: each performs its own, so that whoever calls them need not
     tokens           `get`, `renew`, `invalidate`; raises CredentialsRefused, which everything else turns into TransientError
     """
 
@@ -55,6 +58,7 @@ class Platform:
         recordings: RecordingService,
         conversations: ConversationService,
         media: media.MediaStore,
+        actions: Actions,
     ) -> None:
         self._client = client
         self.organization_id = ""
@@ -63,6 +67,7 @@ class Platform:
         self.conversations = conversations
         self.channels = ChannelService(client, tokens)
         self.media = media
+        self.actions = actions
 
     async def identify(self) -> str:
         """The organisation's id, from the platform; kept as `organization_id`. What is known of the token names it; where that
@@ -140,8 +145,10 @@ async def connect(
     clock: Clock,
     metrics: Metrics,
     random: Callable[[], float] = random_module.random,
+    actions: Actions | None = None,
 ) -> AsyncIterator[Platform]:
-    """The client, for as long as the context lasts. Nothing is sent on entering; `identify` is the first to ask."""
+    """The client, for as long as the context lasts. Nothing is sent on entering; `identify` is the first to ask. Without `actions` it is
+    there to look only: operations that act raise RuntimeError."""
     rule = media.HostRule(settings.media_hosts, api=settings.api)
     async with _api_session() as session, media.session(rule, settings) as store, _background() as tasks:
         tokens = Tokens(session, settings.login, credentials, clock=clock, timeout=settings.request_timeout)
@@ -152,6 +159,7 @@ async def connect(
             recordings=RecordingService(client, tasks, settings, clock=clock, metrics=metrics),
             conversations=ConversationService(client, tasks, settings, clock=clock),
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
+            actions=actions or LookOnly(),
         )
 
 

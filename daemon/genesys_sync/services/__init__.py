@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from genesys_sync.clock import Clock
+from genesys_sync.services.actions import Action, Actions
 from genesys_sync.services.platform import Genesys
 from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
 from genesys_sync.services.surroundings import Audit, Http, HttpReply, Log, Scratch, Storage
 
 __all__ = [
+    "Action",
+    "Actions",
     "Audit",
     "Conversations",
     "Downloaded",
@@ -44,6 +47,7 @@ class Services:
     scratch: Scratch
     http: Http
     audit: Audit
+    actions: Actions
     log: Log
 
     def now(self) -> datetime:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from genesys_sync.actions import AuditedActions
 from genesys_sync.audit import AuditEntry
 from genesys_sync.dispatch.execution import DeliveryAudit, auditing
 from genesys_sync.dispatch.registry import build_handler
@@ -49,6 +50,7 @@ class HandlerHarness(Generic[HandlerT]):
         self.http = FakeHttp()
         self.storage = FolderStorage(folder / "archive")
         self.audited: list[AuditEntry] = []
+        self._audit = DeliveryAudit(self.clock)
         self.services = Services(
             clock=self.clock,
             genesys=self.genesys,
@@ -56,7 +58,8 @@ class HandlerHarness(Generic[HandlerT]):
             storage=self.storage,
             scratch=FolderScratch(folder / "scratch"),
             http=self.http,
-            audit=DeliveryAudit(self.clock),
+            audit=self._audit,
+            actions=AuditedActions(self._record, clock=self.clock, client_id="client-under-test", actor="test"),
             log=get_logger(f"handlers.{name}"),
         )
         self._running = AsyncExitStack()
@@ -68,6 +71,12 @@ class HandlerHarness(Generic[HandlerT]):
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool | None:
         return await self._running.__aexit__(kind, error, trace)
+
+    async def _record(self, entry: AuditEntry) -> None:
+        if self._audit.open:
+            self._audit.record(entry.action, entry.target, outcome=entry.outcome, **entry.facts)
+        else:
+            self.audited.append(entry)
 
     async def check(self) -> None:
         """What `genesys-sync check` would do. Raises ConfigurationError."""
