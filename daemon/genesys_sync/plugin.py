@@ -47,7 +47,7 @@ from genesys_sync.errors import (
     StorageFull,
     TransientError,
 )
-from genesys_sync.events import Event, Origin, Topic, is_canonical_uuid
+from genesys_sync.events import Event, Origin, Topic, is_canonical_uuid, iso
 from genesys_sync.services import (
     Action,
     Actions,
@@ -62,11 +62,16 @@ from genesys_sync.services import (
     Media,
     MediaPart,
     MediaUrl,
+    NoFiles,
     RecordingInfo,
     Recordings,
     Scratch,
     Services,
     Storage,
+    TranscriptFile,
+    TranscriptFiles,
+    TranscriptionSettings,
+    Transcripts,
 )
 from genesys_sync.units import Duration, Size
 
@@ -92,6 +97,7 @@ __all__ = [
     "MediaPart",
     "MediaUrl",
     "MediaUrlExpired",
+    "NoFiles",
     "Origin",
     "Outcome",
     "Park",
@@ -109,8 +115,13 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "Topic",
+    "TranscriptFile",
+    "TranscriptFiles",
+    "TranscriptionSettings",
+    "Transcripts",
     "TransientError",
     "is_canonical_uuid",
+    "iso",
 ]
 
 ConfigT = TypeVar("ConfigT")

@@ -63,7 +63,7 @@ def test_nobody_sends_during_a_pause_and_a_shorter_one_does_not_cut_it() -> None
     budget = Budget(allowed=300, share=0.9)
     assert budget.refused(0.0, 30)
     assert not budget.refused(5.0, 1)
-    assert [budget.wait(10.0, lane) for lane in Lane] == [20, 20, 20]
+    assert [budget.wait(10.0, lane) for lane in Lane] == [20] * len(Lane)
     assert budget.wait(30.0, MEDIA) == 0
 
 
@@ -108,7 +108,7 @@ def test_another_program_that_eats_the_token_s_rate_leaves_reconciliation_its_sh
     assert spend(budget, RECONCILE) == 27
 
 
-def test_a_limit_too_small_for_three_lanes_has_no_reserve() -> None:
+def test_a_limit_too_small_for_a_reserve_and_the_rest_has_none() -> None:
     assert [reserve(CONTROL, limit) for limit in (1, 2, 3, 10, 270)] == [0, 0, 1, 1, 27]
     assert spend(Budget(allowed=2, share=1), MEDIA) == 2
 

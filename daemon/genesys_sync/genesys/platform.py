@@ -25,6 +25,7 @@ from genesys_sync.genesys.conversations import ConversationService
 from genesys_sync.genesys.grants import Grants, objects, permissions_of
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.recordings import RecordingService
+from genesys_sync.genesys.transcripts import TranscriptService
 from genesys_sync.metrics import Metrics
 from genesys_sync.services.actions import Actions
 from genesys_sync.settings import Credentials, GenesysSettings
@@ -57,6 +58,7 @@ class Platform:
         tokens: Tokens,
         recordings: RecordingService,
         conversations: ConversationService,
+        transcripts: TranscriptService,
         media: media.MediaStore,
         actions: Actions,
     ) -> None:
@@ -65,6 +67,7 @@ class Platform:
         self.tokens = tokens
         self.recordings = recordings
         self.conversations = conversations
+        self.transcripts = transcripts
         self.channels = ChannelService(client, tokens)
         self.media = media
         self.actions = actions
@@ -158,6 +161,7 @@ async def connect(
             tokens=tokens,
             recordings=RecordingService(client, tasks, settings, clock=clock, metrics=metrics),
             conversations=ConversationService(client, tasks, settings, clock=clock),
+            transcripts=TranscriptService(client, clock=clock),
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
             actions=actions or LookOnly(),
         )

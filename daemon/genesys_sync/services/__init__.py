@@ -12,6 +12,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.services.actions import Action, Actions
 from genesys_sync.services.platform import Genesys
 from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
+from genesys_sync.services.speech import NoFiles, TranscriptFile, TranscriptFiles, TranscriptionSettings, Transcripts
 from genesys_sync.services.surroundings import Audit, Http, HttpReply, Log, Scratch, Storage
 
 __all__ = [
@@ -28,11 +29,16 @@ __all__ = [
     "Media",
     "MediaPart",
     "MediaUrl",
+    "NoFiles",
     "RecordingInfo",
     "Recordings",
     "Scratch",
     "Services",
     "Storage",
+    "TranscriptFile",
+    "TranscriptFiles",
+    "TranscriptionSettings",
+    "Transcripts",
 ]
 
 

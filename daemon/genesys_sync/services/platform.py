@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from genesys_sync.services.recordings import Conversations, Recordings
+from genesys_sync.services.speech import Transcripts
 
 
 class Genesys(Protocol):
@@ -19,6 +20,9 @@ class Genesys(Protocol):
 
     @property
     def conversations(self) -> Conversations: ...
+
+    @property
+    def transcripts(self) -> Transcripts: ...
 
     async def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object | None = None) -> Any:
         """Any operation of the published API: parsed JSON, or None for an empty answer. `path` begins with `/api/v2/`.

@@ -21,7 +21,18 @@ from typing import Any, Generic, TypeVar
 from anyio.lowlevel import checkpoint
 
 from genesys_sync.errors import PermanentError, ReasonCode, StorageError, TransientError
-from genesys_sync.services import Downloaded, HttpReply, Look, MediaPart, MediaUrl, RecordingInfo
+from genesys_sync.services import (
+    Downloaded,
+    HttpReply,
+    Look,
+    MediaPart,
+    MediaUrl,
+    NoFiles,
+    RecordingInfo,
+    TranscriptFile,
+    TranscriptFiles,
+    TranscriptionSettings,
+)
 from genesys_sync.testing.samples import ORGANIZATION_ID
 
 T = TypeVar("T")
@@ -122,6 +133,47 @@ class FakeConversations:
         return self.known[conversation_id]
 
 
+class FakeTranscripts:
+    """`services.Transcripts` over what was put in. `asked` holds every communication that was asked about, in order."""
+
+    def __init__(self, media: FakeMedia) -> None:
+        self._media = media
+        self._finds: defaultdict[str, _Script[TranscriptFiles]] = defaultdict(_Script)
+        self.asked: list[str] = []
+        self.set = TranscriptionSettings()
+        self.queues: dict[str, bool] = {}
+        self.analyses: dict[str, Mapping[str, Any]] = {}
+
+    def finds(self, communication_id: str, *answers: TranscriptFiles | Exception) -> None:
+        """What the coming questions for this communication are answered, one after the other; the last one repeats."""
+        self._finds[communication_id].add(answers)
+
+    def file(self, content: bytes, recording_id: str | None = None) -> TranscriptFile:
+        """A transcript file whose download gives these bytes, to be put into an answer of `finds`."""
+        return TranscriptFile(recording_id, self._media.hold(content, "application/json"))
+
+    def place(self, communication_id: str, *contents: bytes, recording_id: str | None = None) -> None:
+        """From now on these files are there."""
+        self.finds(communication_id, TranscriptFiles(tuple(self.file(content, recording_id) for content in contents)))
+
+    async def find(self, conversation_id: str, communication_id: str) -> TranscriptFiles:  # noqa: ARG002 - an id names it
+        await checkpoint()
+        self.asked.append(communication_id)
+        return self._finds[communication_id].next(TranscriptFiles(without=NoFiles.NOT_THERE))
+
+    async def settings(self) -> TranscriptionSettings:
+        await checkpoint()
+        return self.set
+
+    async def queue_enabled(self, queue_id: str) -> bool | None:
+        await checkpoint()
+        return self.queues.get(queue_id)
+
+    async def analysis(self, conversation_id: str) -> Mapping[str, Any] | None:
+        await checkpoint()
+        return self.analyses.get(conversation_id)
+
+
 class FakeGenesys:
     """`services.Genesys` with scripted answers. `requests` holds (method, path, params, json) of every direct request."""
 
@@ -129,6 +181,7 @@ class FakeGenesys:
         self.organization_id = organization_id
         self.recordings = FakeRecordings(media)
         self.conversations = FakeConversations()
+        self.transcripts = FakeTranscripts(media)
         self.requests: list[tuple[str, str, Mapping[str, str] | None, object | None]] = []
         self._answers: defaultdict[tuple[str, str], _Script[Any]] = defaultdict(_Script)
 
