@@ -12,6 +12,7 @@ from genesys_sync_simulator import audio
 from genesys_sync_simulator.audio import Samples
 from genesys_sync_simulator.huge import HugeWav
 from genesys_sync_simulator.plan import RecordingPlan
+from genesys_sync_simulator.speech.sound import sound as speech_sound
 
 _ERROR_PAGE = b"""<!DOCTYPE html>
 <html><head><title>502 Bad Gateway</title></head>
@@ -105,7 +106,10 @@ def _made(recording: RecordingPlan, part: int, kind: str) -> MediaObject:
 def _sound(recording: RecordingPlan, part: int) -> Samples:
     if recording.fault == "silent":
         return audio.silence(recording.seconds, recording.channels)
-    sound = audio.call_sound(recording.clip_seed, recording.seconds, recording.channels)
+    if recording.script is not None:
+        sound = speech_sound(recording.clip_seed, recording.script, recording.channels)
+    else:
+        sound = audio.call_sound(recording.clip_seed, recording.seconds, recording.channels)
     share = len(sound) // recording.parts
     return sound[part * share : (part + 1) * share if part + 1 < recording.parts else len(sound)]
 

@@ -9,7 +9,9 @@ import random
 import uuid
 from dataclasses import dataclass, field, replace
 
-from genesys_sync_simulator.scenario import DELAY_FAULTS, MOMENT_FAULTS, RECORDING_FAULTS, Extra, Moment, Scenario, Span
+from genesys_sync_simulator.scenario import DELAY_FAULTS, MOMENT_FAULTS, RECORDING_FAULTS, Extra, Moment, Scenario
+from genesys_sync_simulator.scenario_speech import Span
+from genesys_sync_simulator.speech.script import Script
 
 _GIVEN = ("Rosa", "Tariq", "Ingrid", "Mateo", "Aisha", "Kenji", "Olga", "Samuel", "Priya", "Yusuf", "Clara", "Tomasz")
 _FAMILY = ("Martinez", "Haddad", "Lindqvist", "Okafor", "Tanaka", "Novak", "Brennan", "Castellano", "Iyer", "Demir", "Weber", "Zielinski")
@@ -51,6 +53,8 @@ class RecordingPlan:
     fault: str | None = None
     size: int = 0
     sample_rate: int = 8000
+    script: Script | None = None
+    """What is said in it; None when nobody asked for words."""
 
     @property
     def seconds(self) -> float:
@@ -183,7 +187,7 @@ def _agent(chance: random.Random, index: int) -> Agent:
 
 def _call(scenario: Scenario, people: _People, index: int) -> CallPlan:
     rules, chance = scenario.calls, people.chance
-    began = round(index / rules.per_second, 3)
+    began = round(index / rules.per_second - rules.head_start, 3)
     recorded = rules.recordings_per_call[index % len(rules.recordings_per_call)]
     talk = _draw(chance, rules.duration)
     count = max(1, recorded)

@@ -27,6 +27,8 @@ from genesys_sync_simulator.parcels import Parcel
 from genesys_sync_simulator.plan import CallPlan, RecordingPlan, make
 from genesys_sync_simulator.presign import Presigner
 from genesys_sync_simulator.scenario import Client, PlatformRules, Scenario
+from genesys_sync_simulator.speech.plan import spoken
+from genesys_sync_simulator.speech.state import SpeechState, initial
 from genesys_sync_simulator.truth import TruthLog
 from genesys_sync_simulator.uploads import UploadDesk
 from genesys_sync_simulator.world import World
@@ -53,6 +55,7 @@ class Platform:
     hub: Hub
     truth: TruthLog
     faults: FaultDesk
+    speech: SpeechState
     agenda: Agenda
     uploads: UploadDesk
     parcels: dict[str, Parcel] = field(default_factory=dict)
@@ -113,7 +116,7 @@ class Platform:
 def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None) -> Platform:
     """A platform that has not begun to play. Raises OSError when the truth log cannot be opened."""
     truth = TruthLog(clock, truth_log)
-    plan = make(scenario)
+    plan, transcripts = spoken(scenario, make(scenario))
     return Platform(
         scenario=scenario,
         clock=clock,
@@ -122,6 +125,7 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
         hub=Hub(scenario.platform),
         truth=truth,
         faults=FaultDesk(scenario.faults, truth),
+        speech=initial(scenario, plan, transcripts),
         agenda=Agenda(clock),
         uploads=UploadDesk(scenario.uploads),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from genesys_sync_simulator.scenario_acting import ACTING_PERMISSIONS, Architect, Control, Uploads
+from genesys_sync_simulator.scenario_speech import SPEECH_PERMISSIONS, Providers, Span, Transcripts
 
 FORMATS: Final = ("WAV", "WAV_ULAW", "OGG_OPUS", "OGG_VORBIS", "WEBM", "MP3")
 """The published `formatId` values that name an audio file."""
@@ -38,9 +39,27 @@ PERMISSIONS: Final = (
     "recording:orphan:view",
     "routing:queue:view",
     "speechAndTextAnalytics:data:view",
+    *SPEECH_PERMISSIONS,
     *ACTING_PERMISSIONS,
 )
 """What a client may do unless the scenario says otherwise."""
+
+OTHER_PERMISSIONS: Final = (
+    "analytics:agentConversationDetail:view",
+    "architect:flowOutcome:view",
+    "quality:evaluation:view",
+    "recording:recording:viewSensitiveData",
+    "recording:recordingSegment:view",
+    "recording:screenRecording:view",
+    "recording:snippetRecording:view",
+    "speechAndTextAnalytics:aiSummary:view",
+    "speechAndTextAnalytics:reprocessInteractions:add",
+    "speechAndTextAnalytics:reprocessInteractions:delete",
+    "speechAndTextAnalytics:reprocessInteractions:view",
+    "speechAndTextAnalytics:sentimentData:view",
+    "usage:events:view",
+)
+"""What an operation or a topic asks for as well, and a scenario may grant."""
 
 
 class ScenarioError(Exception):
@@ -49,14 +68,6 @@ class ScenarioError(Exception):
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(problems))
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A duration drawn anew each time between two bounds, in seconds."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +86,14 @@ class Calls:
 
     count: int = 20
     per_second: float = 2.0
-    duration: Span = Span(2.0, 6.0)
+    duration: Span = field(default=Span(2.0, 6.0))
     ring: float = 0.25
     wrapup_after: float = 0.5
     end_together: bool = False
     recordings_per_call: tuple[int, ...] = (1,)
     queues: int = 3
     agents: int = 12
+    head_start: float = 0.0
     extra: tuple[Extra, ...] = ()
 
 
@@ -91,8 +103,8 @@ class Recordings:
 
     formats: tuple[str, ...] = FORMATS
     channels: tuple[int, ...] = (1, 2)
-    appear_after: Span = Span(0.2, 0.4)
-    available_after: Span = Span(0.5, 3.0)
+    appear_after: Span = field(default=Span(0.2, 0.4))
+    available_after: Span = field(default=Span(0.5, 3.0))
     multipart: int = 0
     orphans: int = 0
 
@@ -167,3 +179,6 @@ class Scenario:
     architect: Architect = field(default_factory=Architect)
     faults: Faults = field(default_factory=Faults)
     clients: tuple[Client, ...] = ()
+    transcripts: Transcripts | None = None
+    """None: nobody's words are known, the sound only resembles speech, and transcription is disabled."""
+    providers: Providers = field(default_factory=Providers)

@@ -15,6 +15,8 @@ from genesys_sync_simulator.scenario import (
     EVENT_FAULTS,
     FORMATS,
     MOMENT_FAULTS,
+    OTHER_PERMISSIONS,
+    PERMISSIONS,
     RECORDING_FAULTS,
     Calls,
     Client,
@@ -25,9 +27,21 @@ from genesys_sync_simulator.scenario import (
     Recordings,
     Scenario,
     ScenarioError,
-    Span,
 )
 from genesys_sync_simulator.scenario_acting import ACTING_FAULTS, Architect, Control, FlowRules, Uploads
+from genesys_sync_simulator.scenario_speech import (
+    PLANTED_FORMS,
+    PLANTED_KINDS,
+    PROVIDER_FAULTS,
+    REASONS,
+    TRANSCRIPT_FAULTS,
+    TRANSCRIPTION,
+    Planted,
+    Providers,
+    Span,
+    Transcripts,
+)
+from genesys_sync_simulator.speech.phrases import LANGUAGES
 
 Reader = Callable[[Any], Any]
 
@@ -152,6 +166,32 @@ def _several(reader: Reader, *, empty: bool = False) -> Reader:
     return read_all
 
 
+def _share(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"is {value!r}, and must be a share from 0 to 1")
+    return float(value)
+
+
+def _pause(value: Any) -> float:
+    seconds = duration(value)
+    if seconds < 0.05:
+        raise ValueError(f"is {value!r}, and must be at least 50ms")
+    return seconds
+
+
+def _language(value: Any) -> str:
+    if value not in LANGUAGES:
+        raise ValueError(f"is {value!r}, and must be one of {', '.join(LANGUAGES)}")
+    return str(value)
+
+
+def _permission(value: Any) -> str:
+    known = {*PERMISSIONS, *OTHER_PERMISSIONS}
+    if value not in known:
+        raise ValueError(f"names {value!r}, which is no permission that the simulator knows{_nearest(str(value), sorted(known))}")
+    return str(value)
+
+
 _EXTRA: Mapping[str, Reader] = {
     "bytes": size,
     "end_after": duration,
@@ -159,7 +199,13 @@ _EXTRA: Mapping[str, Reader] = {
     "channels": _one_of(1, 2),
 }
 _MOMENT: Mapping[str, Reader] = {"kind": _one_of(*MOMENT_FAULTS), "at": duration}
-_CLIENT: Mapping[str, Reader] = {"id": _text, "secret": _text, "name": _text, "permissions": _several(_text, empty=True), "user": _flag}
+_CLIENT: Mapping[str, Reader] = {
+    "id": _text,
+    "secret": _text,
+    "name": _text,
+    "permissions": _several(_permission, empty=True),
+    "user": _flag,
+}
 _CALLS: Mapping[str, Reader] = {
     "count": _integer(0, 100_000),
     "per_second": _positive,
@@ -170,6 +216,7 @@ _CALLS: Mapping[str, Reader] = {
     "recordings_per_call": _several(_integer(0, 3)),
     "queues": _integer(1, 1000),
     "agents": _integer(1, 10_000),
+    "head_start": duration,
     "extra": lambda value: value,
 }
 _RECORDINGS: Mapping[str, Reader] = {
@@ -179,6 +226,36 @@ _RECORDINGS: Mapping[str, Reader] = {
     "available_after": _span,
     "multipart": _integer(0),
     "orphans": _integer(0, 10_000),
+}
+_TRANSCRIPTS: Mapping[str, Reader] = {
+    "setting": _one_of(*TRANSCRIPTION),
+    "late": _share,
+    "never": _share,
+    "ready_after": _span,
+    "late_after": _span,
+    "never_reasons": _several(_one_of(*REASONS)),
+    "languages": _several(_language),
+    "language_changes": _share,
+    "messages": _share,
+    "missing_fields": _share,
+    "live_batch": _pause,
+    "live_sign": _pause,
+    "url_life": duration,
+    "planted": lambda value: value,
+}
+_PLANTED: Mapping[str, Reader] = {
+    **dict.fromkeys(PLANTED_KINDS, _share),
+    "forms": _several(_one_of(*PLANTED_FORMS)),
+    "card_valid": _share,
+}
+_PROVIDERS: Mapping[str, Reader] = {
+    "api_key": _text,
+    "callback_secret": _text,
+    "job_time": _span,
+    "late_after": duration,
+    "max_bytes": size,
+    "max_seconds": duration,
+    **dict.fromkeys(PROVIDER_FAULTS, _integer(0, 100_000)),
 }
 _PLATFORM: Mapping[str, Reader] = {
     "rate_limit_per_minute": _integer(1),
@@ -228,7 +305,10 @@ _FLOW: Mapping[str, Reader] = {
     "fixed": _flag,
 }
 _FAULTS: Mapping[str, Reader] = {
-    **{kind: _integer(0, 100_000) for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *ACTING_FAULTS)},
+    **{
+        kind: _integer(0, 100_000)
+        for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *ACTING_FAULTS, *TRANSCRIPT_FAULTS)
+    },
     "at": lambda value: value,
     "drop_socket_for": duration,
     "rate_limit_for": duration,
@@ -244,6 +324,8 @@ _TOP: Mapping[str, Reader] = {
     "architect": lambda value: value,
     "faults": lambda value: value,
     "clients": lambda value: value,
+    "transcripts": lambda value: value,
+    "providers": lambda value: value,
 }
 
 
@@ -286,6 +368,12 @@ def _faults(raw: Any, problems: list[str]) -> Faults:
     return Faults(counts=tuple(sorted(values.items())), **own)
 
 
+def _providers(raw: Any, problems: list[str]) -> Providers:
+    values = _table(raw, _PROVIDERS, "providers.", problems)
+    counts = tuple(sorted((kind, values.pop(kind)) for kind in PROVIDER_FAULTS if kind in values))
+    return Providers(faults=counts, **values)
+
+
 _BRANCHES: Mapping[str, Callable[[Any, list[str]], Any]] = {
     "calls": lambda raw, problems: Calls(**_table(raw, _CALLS, "calls.", problems)),
     "calls.extra": lambda raw, problems: tuple(Extra(**v) for v in _tables(raw, _EXTRA, "calls.extra", problems, ["bytes"])),
@@ -297,6 +385,9 @@ _BRANCHES: Mapping[str, Callable[[Any, list[str]], Any]] = {
     "architect.flows": lambda raw, problems: tuple(FlowRules(**v) for v in _tables(raw, _FLOW, "architect.flows", problems, ["name"])),
     "faults": _faults,
     "faults.at": lambda raw, problems: tuple(Moment(**v) for v in _tables(raw, _MOMENT, "faults.at", problems, ["kind", "at"])),
+    "transcripts": lambda raw, problems: Transcripts(**_table(raw, _TRANSCRIPTS, "transcripts.", problems)),
+    "transcripts.planted": lambda raw, problems: Planted(**_table(raw, _PLANTED, "transcripts.planted.", problems)),
+    "providers": _providers,
     "clients": lambda raw, problems: tuple(Client(**v) for v in _tables(raw, _CLIENT, "clients", problems, ["id", "secret"])),
 }
 
@@ -316,6 +407,12 @@ def _contradictions(scenario: Scenario) -> Iterable[str]:
         yield "platform.heartbeat must be longer than zero"
     if scenario.recordings.available_after.low < scenario.recordings.appear_after.high:
         yield "recordings.available_after must not begin before recordings.appear_after ends"
+    if scenario.calls.head_start >= scenario.calls.duration.low + scenario.calls.ring and scenario.calls.head_start:
+        yield "calls.head_start must be shorter than the shortest call"
+    if scenario.transcripts is not None and scenario.transcripts.late + scenario.transcripts.never > 1:
+        yield "transcripts.late and transcripts.never must not come to more than 1 together"
+    if scenario.transcripts is None and any(scenario.faults.count(kind) for kind in TRANSCRIPT_FAULTS):
+        yield "faults asks for spoilt transcripts, and there is no table transcripts"
     for index, extra in enumerate(scenario.calls.extra):
         if not 1000 <= extra.bytes < 2**32:
             yield f"calls.extra[{index}].bytes must lie between 1 kB and 4 GiB, the most that a WAV header can state"

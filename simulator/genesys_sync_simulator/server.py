@@ -22,7 +22,10 @@ from genesys_sync_simulator.api import (
     recordings,
     routing,
     socket,
+    speech,
     store,
+    transcription_settings,
+    transcripts,
     uploads,
 )
 from genesys_sync_simulator.api.middleware import gate
@@ -35,6 +38,9 @@ _AREAS = (
     notifications,
     socket,
     routing,
+    transcription_settings,
+    transcripts,
+    speech,
     conversations,
     recordings,
     orphans,
