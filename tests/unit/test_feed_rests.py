@@ -47,7 +47,7 @@ def test_after_a_break_without_a_word_it_holds_from_the_second_attempt_on() -> N
 
 def test_chance_breaks_the_promise_in_few_outages_and_never_by_much() -> None:
     """Daemons that do not know each other cannot do better than chance; this is how good chance is, by whole seconds."""
-    worst = Counter()
+    worst: Counter[int] = Counter()
     for outage in range(200):
         moments = [moment for daemon in range(DAEMONS) for moment in attempts(close_ending(1012), DAEMONS * outage + daemon)]
         worst[max(Counter(map(int, moments)).values())] += 1
