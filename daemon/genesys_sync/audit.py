@@ -21,6 +21,8 @@ from typing import Any
 
 import orjson
 
+from genesys_sync.events import iso
+
 ZERO = bytes(32)
 """What comes before the first entry's hash."""
 
@@ -102,7 +104,7 @@ def canonical(numbered: Numbered) -> bytes:
     entry = numbered.entry
     value = {
         "seq": numbered.seq,
-        "at": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": iso(entry.at),
         "actor": entry.actor,
         "action": entry.action,
         "target": entry.target,

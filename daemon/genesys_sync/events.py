@@ -21,6 +21,11 @@ _TOPIC = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
+def iso(moment: datetime) -> str:
+    """A time as it stands in JSON: ISO 8601, UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Topic(StrEnum):
     """The kinds of event that the program itself knows; a handler of yours may emit others of the form `noun.past_participle`."""
 

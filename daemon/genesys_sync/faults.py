@@ -11,6 +11,9 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 _UNKNOWN_KEY = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 
+_SECRETS = frozenset({"client_secret", "secret", "password", "token", "access_token", "api_key", "dsn"})
+_EXPOSED = "SECRET_EXPOSED: a secret has no place in the settings; replace it, and give the new one in a file"
+
 _EXPECTED: Mapping[str, str] = {
     "int_": "must be a whole number",
     "float_": "must be a number",
@@ -54,7 +57,8 @@ def _faults(error: ValidationError, model: type, prefix: str) -> Iterator[tuple[
         if fault["type"] in _UNKNOWN_KEY:
             known = _keys(_kind_at(model, location[:-1]))
             listed = f" (known here: {', '.join(sorted(known)) or 'none'})"
-            yield path, f"unknown key{nearest(location[-1], known) or listed}"
+            exposed = f"{_EXPOSED}; " if location[-1].lower() in _SECRETS and fault["input"] else ""
+            yield path, f"{exposed}unknown key{nearest(location[-1], known) or listed}"
         elif fault["type"] == "missing":
             yield path, "is required"
         else:

@@ -52,8 +52,11 @@ class Metrics:
         )
         self.api_rate_limited = Counter("genesys_sync_api_rate_limited", "Answers 429.", registry=r)
         self.api_rate_pauses = Counter("genesys_sync_api_rate_pauses", "Pauses that a 429 began.", registry=r)
-        self.api_waiting = Gauge("genesys_sync_api_waiting", "Requests that wait for the rate budget.", ["lane"], registry=r)
-        self.api_budget = Gauge("genesys_sync_api_budget_remaining", "Requests left in the current rate window.", registry=r)
+        self.api_waiting = Gauge("genesys_sync_api_waiting", "Requests that wait for the rate budget.", ["lane", "client"], registry=r)
+        self.api_budget = Gauge("genesys_sync_api_budget_remaining", "Requests left in the current rate window.", ["client"], registry=r)
+        self.api_client_usable = Gauge(
+            "genesys_sync_api_client_usable", "1 while this further OAuth client takes part in the work.", ["client"], registry=r
+        )
         self.orphan_recordings = Gauge("genesys_sync_orphan_recordings", "Recordings that belong to no conversation.", registry=r)
         self.unknown_file_states = Counter(
             "genesys_sync_unknown_file_states", "Recordings that were seen in a file state that is not documented.", registry=r

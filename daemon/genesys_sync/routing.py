@@ -17,8 +17,13 @@ class RoutedEvent:
     handlers: tuple[str, ...]
 
 
+def matches(topic: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns takes the topic. A pattern is a topic or a glob: `recording.*`, `*.rejected`, `*`."""
+    return any(fnmatchcase(topic, pattern) for pattern in patterns)
+
+
 class Router:
-    """Topic patterns to handler names. A pattern is a topic or a glob: `recording.*`, `*.rejected`, `*`."""
+    """Topic patterns, as `matches` reads them, to handler names."""
 
     def __init__(self, topics_by_handler: Mapping[str, Iterable[str]]) -> None:
         self._patterns = {name: tuple(patterns) for name, patterns in topics_by_handler.items()}
@@ -28,7 +33,7 @@ class Router:
         """The names, in the order of the settings; the same topic always gives the same names."""
         found = self._memo.get(topic)
         if found is None:
-            found = tuple(name for name, patterns in self._patterns.items() if any(fnmatchcase(topic, pattern) for pattern in patterns))
+            found = tuple(name for name, patterns in self._patterns.items() if matches(topic, patterns))
             if len(self._memo) < 10_000:
                 self._memo[topic] = found
         return found

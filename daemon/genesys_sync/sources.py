@@ -31,6 +31,22 @@ def gather(path: Path | None, environ: Mapping[str, str], overrides: Sequence[st
     return tree
 
 
+def attributed(problems: Sequence[str], environ: Mapping[str, str], overrides: Sequence[str]) -> list[str]:
+    """The sentences, each that is about a value from outside the file with the place where that value stands: nobody would look for it
+    there. A sentence begins with the key's path; it is about the value of that path, or of one above it."""
+    places = {".".join(_keys_of_variable(name)): name for name in sorted(environ) if name.startswith(ENV_PREFIX)}
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        places[key] = f"--set {key}"
+    told = []
+    for problem in problems:
+        path = problem.partition(": ")[0].split(".")
+        above = (".".join(path[:length]) for length in range(len(path), 0, -1))
+        place = next((places[key] for key in above if key in places), None)
+        told.append(f"{problem} (from {place})" if place else problem)
+    return told
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))

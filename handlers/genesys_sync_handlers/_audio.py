@@ -68,7 +68,9 @@ def _inspect_audio(file: BinaryIO, kind: Kind, job: Job, report: Report) -> Repo
     # FLAC keeps its checksums inside the frames, where only its decoder looks; it is fast enough to be decoded at any level
     heard = _listen(file, kind, structure, full=job.level == "full" or kind is Kind.FLAC)
     cautions = [*report.warnings, *heard.cautions]
-    if not structure.stated:
+    if not structure.ended:
+        cautions.append(Caution.END_MISSING)
+    elif not structure.stated:
         cautions.append(Caution.LENGTH_UNSTATED)
     return replace(
         report,

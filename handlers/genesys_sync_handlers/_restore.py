@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import timedelta
 
-from genesys_sync.plugin import PermanentError, ReasonCode, Services, TransientError
-from genesys_sync_handlers._times import iso, parse_iso
+from genesys_sync.plugin import PermanentError, ReasonCode, Services, TransientError, iso
+from genesys_sync_handlers._times import parse_iso
 
 _REMEMBERED = 10_000
 _REFUSED_FOR = 3000.0

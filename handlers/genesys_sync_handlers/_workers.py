@@ -124,11 +124,13 @@ class _Worker:
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
         pipe = subprocess.PIPE
         try:
-            # shielded: a cancellation half-way would leave a process that nobody knows
-            with anyio.CancelScope(shield=True):
+            # shielded: a cancellation half-way would leave a process that nobody knows; a machine that cannot fork in this time is lost
+            with anyio.fail_after(_START_LIMIT, shield=True):
                 process = await anyio.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
-        except OSError as error:
-            raise TransientError(f"no decoding process could be started: {error.strerror}", code=ReasonCode.VERIFIER_FAILED) from error
+        except OSError as error:  # TimeoutError is one
+            raise TransientError(
+                f"no decoding process could be started: {error.strerror or 'it took too long'}", code=ReasonCode.VERIFIER_FAILED
+            ) from error
         worker = cls(process)
         ready = False
         try:

@@ -30,11 +30,12 @@ from genesys_sync.plugin import (
     Topic,
     TransientError,
     is_canonical_uuid,
+    iso,
 )
 from genesys_sync_handlers._analytics import candidate_durations
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import extension, media_key, sidecar_key
-from genesys_sync_handlers._times import iso, parse_iso
+from genesys_sync_handlers._times import parse_iso
 
 SCHEMA = "genesys-sync/recording@1"
 _MOST_PARTS = 64

@@ -29,12 +29,13 @@ from genesys_sync.plugin import (
     Topic,
     TransientError,
     is_canonical_uuid,
+    iso,
 )
 from genesys_sync_handlers._analytics import recording_started
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._ladder import Ladder
 from genesys_sync_handlers._restore import Restores
-from genesys_sync_handlers._times import iso, steady_now
+from genesys_sync_handlers._times import steady_now
 
 _READY = frozenset({"AVAILABLE", "RESTORED"})
 _LOST = {"DELETED": ReasonCode.DELETED_UPSTREAM, "ERROR": ReasonCode.FILESTATE_ERROR}

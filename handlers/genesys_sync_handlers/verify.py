@@ -34,12 +34,12 @@ from genesys_sync.plugin import (
     Topic,
     TransientError,
     is_canonical_uuid,
+    iso,
 )
 from genesys_sync_handlers import _verdict
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import quarantine_key
 from genesys_sync_handlers._report import Caution, Fault, Job, Report
-from genesys_sync_handlers._times import iso
 from genesys_sync_handlers._workers import Inspectors, Limits
 
 _SOUNDING = frozenset({"", "audio", "screen"})
@@ -153,6 +153,8 @@ class Verify(Handler[VerifyConfig]):
         if not measured:
             return None, "", warnings
         fault, caution = await self._judge_duration(event, measured)
+        if Caution.END_MISSING in warnings and (fault is not None or caution is not None):
+            return Fault.TRUNCATED, "the stream has no end, and nothing confirms that the recording is as long as the call", warnings
         if caution is not None:
             warnings.append(caution)
         return fault, "" if fault is None else f"the recording is {max(measured):.1f} s long, and the call was not", warnings

@@ -33,10 +33,10 @@ from genesys_sync.plugin import (
     Skip,
     Topic,
     TransientError,
+    iso,
 )
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._signing import parse_secret, signature
-from genesys_sync_handlers._times import iso
 
 _SCHEDULE = tuple(
     timedelta(seconds=seconds)
@@ -81,17 +81,17 @@ class WebhookConfig(HandlerConfig):
         # the value is not shown: a path or query may be a token
         parts = _split(value)
         if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
-            raise ValueError("must be an absolute https URL")
+            raise ValueError("ENDPOINT_INVALID: must be an absolute https URL")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("must not hold credentials; the receiver checks the signature")
+            raise ValueError("ENDPOINT_INVALID: must not hold credentials; the receiver checks the signature")
         if parts.fragment:
-            raise ValueError("must not have a fragment")
+            raise ValueError("ENDPOINT_INVALID: must not have a fragment")
         return value
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if urlsplit(self.url).scheme == "http" and not self.allow_http:
-            raise ValueError("url: must begin with https:// (for a receiver on this machine, set allow_http = true)")
+            raise ValueError("url: ENDPOINT_INVALID: must begin with https:// (for a receiver on this machine, set allow_http = true)")
         if bool(self.secret_files) == bool(self.secrets_env):
             raise ValueError("set secret_files or secrets_env, one of them")
         return self
@@ -182,7 +182,7 @@ class Webhook(Handler[WebhookConfig]):
             source = f"{prefix}.secret_files: {path}"
             try:
                 if _exposed(path):
-                    problems.append(f"{source}: may be read by others; chmod 600 it")
+                    problems.append(f"{source}: SECRET_EXPOSED: may be read by others; chmod 600 it")
                     continue
                 found.append((source, path.read_text(encoding="utf-8").strip()))
             except (OSError, UnicodeDecodeError) as error:

@@ -50,7 +50,7 @@ def test_entry_points(wheel: zipfile.ZipFile) -> None:
     (path,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     parser.read_string(wheel.read(path).decode())
     assert dict(parser["console_scripts"]) == {
-        "genesys-sync": "genesys_sync.cli:main",
+        "genesys-sync": "genesys_sync.__main__:main",
         "genesys-sync-simulator": "genesys_sync_simulator.__main__:main",
     }
     assert set(parser["genesys_sync.handlers"]) == {"discover", "archive", "verify", "webhook"}

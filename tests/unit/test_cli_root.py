@@ -79,7 +79,7 @@ def test_each_fault_of_the_configuration_has_a_line_then_they_are_counted(
     assert capsys.readouterr().err.splitlines() == [
         "genesys-sync: feed.a: is wrong",
         "genesys-sync: feed.b: is wrong too",
-        "genesys-sync: 2 faults in the configuration",
+        "genesys-sync: CONFIG_INVALID: 2 faults in the configuration",
     ]
 
 

@@ -110,7 +110,7 @@ def test_only_this_machine_is_spoken_to_without_encryption(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://user:pw@gateway.example", "https://gateway.example/?key=1", "https://gateway.example/#x"])
 def test_a_base_url_is_nothing_but_that(url: str) -> None:
     (problem,) = faults(None, overrides=(f'genesys.api_url="{url}"', "genesys.login_url=https://login.example"))
-    assert problem == "genesys.api_url: must be a base URL, without user name, query or fragment"
+    assert problem == "genesys.api_url: must be a base URL, without user name, query or fragment (from --set genesys.api_url)"
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:9/", "https://gateway.example/genesys/"])

@@ -43,7 +43,7 @@ def test_blanks_inside_a_secret_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
 def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     told = fault(settings(file(tmp_path / "id"), file(tmp_path / "secret", mode=mode)))
-    assert told == f"genesys.client_secret_file: {tmp_path / 'secret'} may be read by others; chmod 600 it"
+    assert told == f"genesys.client_secret_file: SECRET_EXPOSED: {tmp_path / 'secret'} may be read by others; chmod 600 it"
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n"])

@@ -89,7 +89,7 @@ def _failed(error: Exception, *, debug: bool) -> int:
             # the key apart from what is said of it: `client_secret: unknown key` is no secret with its value
             _say(": ".join(clean_text(part) for part in sentence.split(": ", 1)))
         count = len(problem.problems)
-        _say("1 fault in the configuration" if count == 1 else f"{count} faults in the configuration")
+        _say(f"CONFIG_INVALID: {count} fault{'' if count == 1 else 's'} in the configuration")
     return expected[0].exit_code
 
 

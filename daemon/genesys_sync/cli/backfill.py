@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from genesys_sync.ledger.base import Gap, Ledger
 from genesys_sync.settings import Settings
 
 LOOK_SECONDS = 1.0
+ABSENT_LOOKS = 15
+"""So many looks in a row must find no daemon: one that is only being restarted shall have its ledger back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +67,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _backfill(settings: Settings, base: Path, asked: Window, show: Show, *, quiet: bool) -> tuple[list[Gap], bool]:
-    from genesys_sync.ledger import open_ledger
+    from genesys_sync.ledger import is_held, open_ledger
 
     clock = SystemClock()
-    async with AsyncExitStack() as stack:
+    while True:
         try:
-            ledger = await stack.enter_async_context(open_ledger(settings.ledger.url, clock=clock))
-            by_daemon = False
+            async with open_ledger(settings.ledger.url, clock=clock) as ledger:
+                _say("no daemon holds the ledger: this command works itself; handlers do their part when the daemon runs", quiet=quiet)
+                return await _alone(settings, base, ledger, asked, clock, show), False
         except LedgerLocked:
-            ledger = await stack.enter_async_context(open_ledger(settings.ledger.url, clock=clock, shared=True))
-            by_daemon = True
-        if by_daemon:
+            pass
+        async with open_ledger(settings.ledger.url, clock=clock, shared=True) as ledger:
             _say("a daemon holds the ledger and works this off; ending this command does not end that", quiet=quiet)
-            gaps = await follow(ledger, await request(ledger, asked, clock), clock, show)
-        else:
-            _say("no daemon holds the ledger: this command works itself; handlers do their part when the daemon runs", quiet=quiet)
-            gaps = await _alone(settings, base, ledger, asked, clock, show)
-    return gaps, by_daemon
+            held = partial(is_held, settings.ledger.url)
+            gaps = await follow(ledger, await request(ledger, asked, clock), clock, show, held=held)
+        if all(gap.closed_ms is not None for gap in gaps):
+            return gaps, True
+        _say("the daemon has ended", quiet=quiet)
 
 
 async def request(ledger: Ledger, asked: Window, clock: SystemClock) -> list[int]:
@@ -133,12 +135,17 @@ async def _alone(settings: Settings, base: Path, ledger: Ledger, asked: Window, 
     return gaps
 
 
-async def follow(ledger: Ledger, wanted: Sequence[int], clock: SystemClock, show: Show) -> list[Gap]:
-    """Show how far these rows have come until all are closed; the rows as they are then."""
+async def follow(
+    ledger: Ledger, wanted: Sequence[int], clock: SystemClock, show: Show, *, held: Callable[[], bool] = lambda: True
+) -> list[Gap]:
+    """Show how far these rows have come until all are closed, or nobody is there any more who would work them off (`held`); the rows as
+    they are then."""
+    absent = 0
     while True:
+        absent = 0 if held() else absent + 1  # before the look: whoever ends in between has written what it did
         gaps = [gap for identity in wanted if (gap := await ledger.gap(identity)) is not None]
         show(progress(gaps))
-        if all(gap.closed_ms is not None for gap in gaps):
+        if absent >= ABSENT_LOOKS or all(gap.closed_ms is not None for gap in gaps):
             return gaps
         await clock.sleep(LOOK_SECONDS)
 

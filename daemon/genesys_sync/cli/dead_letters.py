@@ -7,9 +7,10 @@ import sys
 from typing import Any
 
 from genesys_sync.cli.invocation import audit_entry, load_settings, run_async, whole_number
-from genesys_sync.cli.output import NOTHING_FOUND, clock_time, iso, iso_time, print_json, print_line, print_table
+from genesys_sync.cli.output import NOTHING_FOUND, clock_time, iso, print_json, print_line, print_table
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import EX_USAGE, ReasonCode
+from genesys_sync.events import iso as iso_time
 from genesys_sync.ledger.base import DeliveryRecord, Ledger
 from genesys_sync.settings import Settings
 

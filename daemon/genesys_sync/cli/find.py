@@ -9,9 +9,10 @@ from typing import Any
 
 from genesys_sync.cli.dead_letters import as_json
 from genesys_sync.cli.invocation import load_settings, run_async, whole_number
-from genesys_sync.cli.output import NOTHING_FOUND, clock_time, iso, iso_time, print_json, print_line
+from genesys_sync.cli.output import NOTHING_FOUND, clock_time, iso, print_json, print_line
 from genesys_sync.clock import SystemClock
 from genesys_sync.events import Event, is_canonical_uuid
+from genesys_sync.events import iso as iso_time
 from genesys_sync.ledger.base import DeliveryRecord, DeliveryState
 from genesys_sync.settings import Settings
 

@@ -17,6 +17,7 @@ from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ConfigurationError
 from genesys_sync.settings import Settings
+from genesys_sync.sources import attributed
 
 HERE = Path("settings.toml")
 SYSTEM_WIDE = Path("/etc/genesys-sync/settings.toml")
@@ -78,7 +79,7 @@ def load_proved(args: argparse.Namespace) -> Settings:
         problems.extend(error.problems)
         settings = settings_module.salvage(path, overrides=args.set)  # an unreadable file raises here once more, and alone
     else:
-        problems.extend(further_faults(settings))
+        problems.extend(attributed(further_faults(settings), os.environ, args.set))
         try:
             settings_module.find_credentials(settings.genesys)
         except ConfigurationError as error:
@@ -86,7 +87,7 @@ def load_proved(args: argparse.Namespace) -> Settings:
     try:
         load_handlers(settings, base=path.parent)
     except ConfigurationError as error:
-        problems.extend(error.problems)
+        problems.extend(attributed(error.problems, os.environ, args.set))
     if problems:
         raise ConfigurationError(problems)
     return settings

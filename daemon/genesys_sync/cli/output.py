@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from genesys_sync.errors import EX_IOERR, GenesysSyncError
+from genesys_sync.events import iso as iso_time
 from genesys_sync.scrubbing import escape
 
 NOTHING_FOUND = 1
@@ -60,10 +61,6 @@ def iso(epoch_ms: int | None) -> str | None:
     if epoch_ms is None:
         return None
     return iso_time(datetime.fromtimestamp(epoch_ms / 1000, tz=UTC))
-
-
-def iso_time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clock_time(moment: datetime) -> str:

@@ -14,11 +14,11 @@ import anyio
 from genesys_sync import logs, outbound
 from genesys_sync.actions import LookOnly
 from genesys_sync.cli.check import Finding, fail, failures, ok, warn
-from genesys_sync.cli.output import iso_time
 from genesys_sync.clock import SystemClock
 from genesys_sync.dispatch.execution import DeliveryAudit
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, CredentialsRefused, GenesysSyncError, PermanentError, ReasonCode, TransientError
+from genesys_sync.events import iso as iso_time
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
 from genesys_sync.metrics import Metrics

@@ -17,9 +17,10 @@ from typing import Any
 
 from genesys_sync.cli.invocation import load_settings, run_async, whole_number
 from genesys_sync.cli.moments import Window, add_window, window
-from genesys_sync.cli.output import iso, iso_time, print_json, print_line, print_table, written
+from genesys_sync.cli.output import iso, print_json, print_line, print_table, written
 from genesys_sync.clock import SystemClock
 from genesys_sync.completeness import Caveat, Item, Roles, State, Tally, is_complete
+from genesys_sync.events import iso as iso_time
 from genesys_sync.settings import Settings
 
 NOT_COMPLETE = 1

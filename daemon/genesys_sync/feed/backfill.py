@@ -110,12 +110,18 @@ class Backfill:
         """Why the platform refuses back-fill, in one sentence; empty while it does not."""
 
     async def start(self) -> int:
-        """Record the gap since the process last lived (on a first start, of `backfill_first`), and return its end, from which on
-        the caller knows what is missed. The watermark moves there: what lies before it is in the ledger or in a gap."""
+        """Record the gap since the process last lived (of `backfill_first` on a first start, or when the machine's clock stands before
+        the watermark now), and return its end, from which on the caller knows what is missed. The watermark moves there, never back:
+        what lies before it is in the ledger or in a gap."""
         now = self._clock.epoch_ms()
         mark = await self._ledger.watermark(STREAM)
-        since = min(mark, now) if mark is not None else now - _ms(self._settings.backfill_first)
-        await self.missed(since, now, "first_start" if mark is None else "restart")
+        if mark is None:
+            since, cause = now - _ms(self._settings.backfill_first), "first_start"
+        elif mark > now:  # one of the two clocks was wrong, and when the process really stopped nobody knows
+            since, cause = now - _ms(self._settings.backfill_first), "clock_stepped_back"
+        else:
+            since, cause = mark, "restart"
+        await self.missed(since, now, cause)
         await self._patiently(lambda: self._ledger.append([], watermark=(STREAM, now)))
         return now
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from genesys_sync.events import Event, Origin, Topic
+from genesys_sync.events import Event, Origin, Topic, iso
 
 EARLIEST_AGE = timedelta(days=3660)
 LATEST_LEAD = timedelta(days=1)
@@ -59,11 +59,6 @@ def platform_unknown(*, topic: str, version: str, frame: bytes, organization_id:
         state=hashlib.blake2b(frame, digest_size=16).hexdigest(),
         body={"topicName": topic, "version": version},
     )
-
-
-def iso(moment: datetime) -> str:
-    """ISO 8601, UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_time(value: object, *, received: datetime) -> datetime | None:

@@ -34,6 +34,8 @@ from genesys_sync.routing import Router
 from genesys_sync.settings import FeedSettings
 
 REUSE_WITHIN: Final = timedelta(minutes=10)
+EMPTY_REFRESH: Final = 15.0
+"""Seconds until the queues are listed again while there is nothing to follow: most likely they are being made just now."""
 """A channel is taken up by a restarted process when it was heard so lately: one that nobody listens to is the first to be evicted."""
 
 _log = get_logger("feed")
@@ -210,7 +212,8 @@ class Feed:
                 self._shards[number] = shard, anyio.CancelScope()
                 group.start_soon(self._run_shard, number)
             self._turned()
-            await self._clock.sleep(self._settings.queue_refresh.total_seconds())
+            refresh = self._settings.queue_refresh.total_seconds()
+            await self._clock.sleep(refresh if self._subscriptions.wanted else min(refresh, EMPTY_REFRESH))
             covered_ms = self._clock.epoch_ms()
             try:
                 await self._subscriptions.look()

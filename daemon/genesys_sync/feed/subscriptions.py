@@ -123,6 +123,11 @@ class Subscriptions:
         return len(self._rows)
 
     @property
+    def wanted(self) -> int:
+        """Topics, over all shards; 0 while the organisation shows no queue that is to be followed."""
+        return sum(len(topics) for topics in self._rows.values())
+
+    @property
     def numbers(self) -> tuple[int, ...]:
         """The shards that are to run."""
         return tuple(self._rows)

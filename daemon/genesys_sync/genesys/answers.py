@@ -182,7 +182,7 @@ def _told(answer: Answer) -> str:
     if answer.reason is ReasonCode.BAD_ANSWER and answer.status < 300:
         return f"{answer.message} (status {answer.status})"
     if 300 <= answer.status < 400:
-        return f"the platform answered {answer.status}, a redirect, which is never followed"
+        return f"REDIRECT_REFUSED: the platform answered {answer.status}, a redirect, which is never followed"
     told = f"the platform answered {answer.status}"
     if answer.code:
         told += f" {answer.code}"

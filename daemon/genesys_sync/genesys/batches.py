@@ -12,7 +12,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.events import is_canonical_uuid
 from genesys_sync.genesys.answers import PlatformRefused, clean_text
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import Caller, Client
 from genesys_sync.genesys.turns import LAST
 from genesys_sync.services import MediaUrl
 
@@ -38,7 +38,7 @@ class BatchResult:
 class Batches:
     """`POST /api/v2/recording/batchrequests`, then as few polls as the poll interval allows."""
 
-    def __init__(self, client: Client, *, clock: Clock, poll: timedelta) -> None:
+    def __init__(self, client: Caller, *, clock: Clock, poll: timedelta) -> None:
         self._client = client
         self._clock = clock
         self._poll = poll.total_seconds()
@@ -61,14 +61,14 @@ class Batches:
         job_id = reply.body.get("id")
         if not isinstance(job_id, str) or _JOB_ID.fullmatch(job_id) is None:
             raise TransientError("the batch request's answer names no job", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id)
-        return await self._finished(job_id, urgency)
+        return await self._finished(job_id, urgency, by=reply.by)
 
-    async def _finished(self, job_id: str, urgency: float) -> list[BatchResult]:
+    async def _finished(self, job_id: str, urgency: float, *, by: Client) -> list[BatchResult]:
         deadline = self._clock.monotonic() + JOB_PATIENCE
         while True:
             await self._clock.sleep(self._poll)
             try:
-                reply = await self._client.call("GET", f"/api/v2/recording/batchrequests/{job_id}", shape=dict, urgency=urgency)
+                reply = await by.call("GET", f"/api/v2/recording/batchrequests/{job_id}", shape=dict, urgency=urgency)
             except PlatformRefused as error:
                 # the job is ours and was there: its loss says nothing about the items
                 raise TransientError(

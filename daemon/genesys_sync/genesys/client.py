@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final, Protocol
 
 import aiohttp
 import orjson
@@ -43,6 +43,8 @@ PATIENCE = 75.0
 BODY_LIMIT = 64 << 20
 _BACKOFF_BASE = 1.0
 _BACKOFF_CAP = 15.0
+MAIN: Final = "main"
+"""The client that holds the feed, where others are told apart from it."""
 _OPERATIONS = 200
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PATH = re.compile(r"/api/v2(?:/[A-Za-z0-9._~:@!$&'()*+,;=%\-]+)+")
@@ -51,15 +53,36 @@ _DISGUISED = ("%2e", "%2f", "%5c", "%00")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer: the status tells 200 from 202; `body` is parsed JSON, None when empty."""
+    """A good answer: the status tells 200 from 202; `body` is parsed JSON, None when empty. `by` is the client that was answered: a job
+    is shown to nobody else."""
 
     status: int
     body: Any
     correlation_id: str
+    by: Client
+
+
+class Caller(Protocol):
+    """What asks the platform: one client, or several that share the work."""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object | None = None,
+        repeatable: bool | None = None,
+        shape: type | None = None,
+        lane: Lane = Lane.MEDIA,
+        urgency: float = LAST,
+    ) -> Reply:
+        """See `Client.call`."""
+        ...
 
 
 class Client:
-    """Requests to the API host; the bearer token goes nowhere else."""
+    """Requests to the API host; the bearer token goes nowhere else. `name` tells it from others in metrics."""
 
     def __init__(
         self,
@@ -70,7 +93,9 @@ class Client:
         clock: Clock,
         metrics: Metrics,
         random: Callable[[], float],
+        name: str = MAIN,
     ) -> None:
+        self.name = name
         self._session = session
         self._tokens = tokens
         self._base = settings.api
@@ -79,8 +104,11 @@ class Client:
         self._metrics = metrics
         self._random = random
         self._budget = Budget(allowed=settings.requests_per_minute, share=settings.request_share)
-        self._turns = Turnstile(self._budget, clock=clock, waiting=lambda lane, number: metrics.api_waiting.labels(lane=lane).set(number))
+        self._turns = Turnstile(
+            self._budget, clock=clock, waiting=lambda lane, number: metrics.api_waiting.labels(lane=lane, client=name).set(number)
+        )
         self._operations: set[str] = set()
+        self._retry_after_told = False
         self._log = get_logger(__name__)
 
     async def call(
@@ -114,7 +142,7 @@ class Client:
             await self._turn(name, deadline, lane, urgency)
             answer, asked_wait = await self._send(name, method, path, token, params, data, shape, lane)
             if answer.kind is Kind.OK:
-                return Reply(answer.status, answer.body, answer.correlation_id)
+                return Reply(answer.status, answer.body, answer.correlation_id, self)
             self._log.debug(
                 "request_failed",
                 operation=name,
@@ -134,6 +162,16 @@ class Client:
                 raise failure(answer, name, delay=timedelta(seconds=wait) if answer.kind is Kind.SLOW_DOWN else None)
             if answer.kind is Kind.AGAIN:
                 await self._clock.sleep(wait)
+
+    def room(self, lane: Lane) -> tuple[float, int]:
+        """How well one more request of this lane would do here; the greater the better. First the seconds that it would wait, negative;
+        then what the window has left beyond those that wait already."""
+        now = self._clock.monotonic()
+        return -self._budget.wait(now, lane), self._budget.remaining(now) - self._turns.waiting(lane)
+
+    async def prove(self) -> None:
+        """Returns when the login host knows the client. Raises CredentialsRefused or TransientError."""
+        await self._tokens.get()
 
     async def _token(self, *, instead_of: str | None = None) -> str:
         """For work on deliveries a refused client is trouble that passes: whoever runs this will mend it. `Tokens` itself
@@ -190,7 +228,7 @@ class Client:
                 received = response.headers
                 body = await _read(response)
             answer = bad_answer(response.status, "the answer is too long") if body is None else classify(response.status, body, received)
-            asked_wait = retry_after(received.get("Retry-After"), now=_server_time(received) or self._clock.now())
+            asked_wait = self._asked_wait(received)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             answer = no_answer(type(error).__name__)
         finally:
@@ -201,11 +239,20 @@ class Client:
                 self._budget.served(now)
             self._metrics.api_requests.labels(operation=name, status=str(answer.status) if answer.status else "none").inc()
             self._metrics.api_seconds.labels(operation=name).observe(now - started)
-            self._metrics.api_budget.set(self._budget.remaining(now))
+            self._metrics.api_budget.labels(client=self.name).set(self._budget.remaining(now))
             self._turns.changed()
         if answer.kind is Kind.OK and shape is not None and not isinstance(answer.body, shape):
             answer = bad_answer(answer.status, f"the answer is no JSON {_JSON_NAMES.get(shape, shape.__name__)}", answer.correlation_id)
         return answer, asked_wait
+
+    def _asked_wait(self, received: Mapping[str, str]) -> timedelta | None:
+        """What the platform asks us to wait. One that makes no sense is told of once, and our own back-off serves instead."""
+        told = received.get("Retry-After")
+        wait = retry_after(told, now=_server_time(received) or self._clock.now())
+        if told is not None and wait is None and not self._retry_after_told:
+            self._retry_after_told = True
+            self._log.warning("RETRY_AFTER_INVALID", want="seconds or an HTTP date", action="our own back-off is used; told of once")
+        return wait
 
     def _operation(self, method: str, path: str) -> str:
         """The metric's label. Bounded even if a handler makes paths up."""

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ReasonCode
 from genesys_sync.genesys.answers import PlatformRefused
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.details_jobs import DetailsJobs, JobFailed
 from genesys_sync.genesys.details_query import DetailsQuery, parse_time, windows
 from genesys_sync.genesys.gather import Answers, Gatherer, halving
@@ -27,7 +27,7 @@ _log = get_logger("genesys.conversations")
 class ConversationService:
     """Implements `services.Conversations`."""
 
-    def __init__(self, client: Client, tasks: TaskGroup, settings: GenesysSettings, *, clock: Clock) -> None:
+    def __init__(self, client: Caller, tasks: TaskGroup, settings: GenesysSettings, *, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self._query = DetailsQuery(client)

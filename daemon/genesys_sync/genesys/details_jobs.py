@@ -13,7 +13,7 @@ from typing import Any, Final
 from genesys_sync.clock import Clock
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.answers import PlatformRefused
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import Caller, Client
 from genesys_sync.genesys.details_query import details_query, parse_time
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.logs import get_logger
@@ -42,7 +42,7 @@ class _JobLost(Exception):
 class DetailsJobs:
     """The asynchronous details query."""
 
-    def __init__(self, client: Client, settings: GenesysSettings, *, clock: Clock) -> None:
+    def __init__(self, client: Caller, settings: GenesysSettings, *, clock: Clock) -> None:
         self._client = client
         self._poll = settings.details_job_poll.total_seconds()
         self._clock = clock
@@ -61,10 +61,10 @@ class DetailsJobs:
         """
         lost = ""
         for _ in range(_SUBMISSIONS):
-            job_id = await self._submit(start, end)
+            job_id, owner = await self._submit(start, end)
             try:
-                await self._fulfilled(job_id)
-                async for record in self._results(job_id):
+                await self._fulfilled(job_id, owner)
+                async for record in self._results(job_id, owner):
                     yield record
             except _JobLost as error:
                 lost = str(error)
@@ -72,21 +72,21 @@ class DetailsJobs:
             else:
                 return
             finally:
-                await self._remove(job_id)
+                await self._remove(job_id, owner)
         raise JobFailed(f"{_SUBMISSIONS} details jobs in a row did not come to their end ({lost})", code=ReasonCode.BAD_ANSWER)
 
-    async def _submit(self, start: datetime, end: datetime) -> str:
-        """A job asked for twice is a job too many, and no harm."""
+    async def _submit(self, start: datetime, end: datetime) -> tuple[str, Client]:
+        """The job and the client that it belongs to. A job asked for twice is a job too many, and no harm."""
         reply = await self._client.call("POST", _JOBS, json=details_query(start, end), repeatable=True, shape=dict, lane=Lane.RECONCILE)
         job_id = reply.body.get("jobId")
         if not isinstance(job_id, str) or _JOB_ID.fullmatch(job_id) is None:
             raise TransientError("a details job was taken without an id", code=ReasonCode.BAD_ANSWER, correlation_id=reply.correlation_id)
-        return job_id
+        return job_id, reply.by
 
-    async def _fulfilled(self, job_id: str) -> None:
+    async def _fulfilled(self, job_id: str, owner: Client) -> None:
         deadline = self._clock.monotonic() + _PATIENCE
         while True:
-            state = (await self._asked(f"{_JOBS}/{job_id}")).get("state")
+            state = (await self._asked(owner, f"{_JOBS}/{job_id}")).get("state")
             if state == "FULFILLED":
                 return
             if state in _ENDED_BADLY:
@@ -95,12 +95,12 @@ class DetailsJobs:
                 raise _JobLost("not fulfilled in time")
             await self._clock.sleep(self._poll)
 
-    async def _results(self, job_id: str) -> AsyncIterator[Mapping[str, Any]]:
+    async def _results(self, job_id: str, owner: Client) -> AsyncIterator[Mapping[str, Any]]:
         """Page after page until one has no cursor. A cursor that comes again would never end."""
         parameters = {"pageSize": _PAGE_SIZE}
         used: set[str] = set()
         for _ in range(_PAGES_MAX):
-            body = await self._asked(f"{_JOBS}/{job_id}/results", parameters)
+            body = await self._asked(owner, f"{_JOBS}/{job_id}/results", parameters)
             records = body.get("conversations")
             for record in records if isinstance(records, list) else []:
                 if isinstance(record, dict):
@@ -114,18 +114,18 @@ class DetailsJobs:
             parameters["cursor"] = cursor
         raise _JobLost("too many pages")
 
-    async def _asked(self, path: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+    async def _asked(self, owner: Client, path: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         try:
-            body: Mapping[str, Any] = (await self._client.call("GET", path, params=params, shape=dict, lane=Lane.RECONCILE)).body
+            body: Mapping[str, Any] = (await owner.call("GET", path, params=params, shape=dict, lane=Lane.RECONCILE)).body
         except PlatformRefused as error:
             if error.code is ReasonCode.NOT_FOUND:
                 raise _JobLost("gone") from None
             raise
         return body
 
-    async def _remove(self, job_id: str) -> None:
+    async def _remove(self, job_id: str, owner: Client) -> None:
         """Jobs are few at one time, so a finished one is given back; the platform drops it by itself should this fail."""
         try:
-            await self._client.call("DELETE", f"{_JOBS}/{job_id}", lane=Lane.RECONCILE)
+            await owner.call("DELETE", f"{_JOBS}/{job_id}", lane=Lane.RECONCILE)
         except (TransientError, PermanentError) as error:
             _log.debug("details_job_not_removed", reason=error.reason)

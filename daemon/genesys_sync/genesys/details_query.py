@@ -14,8 +14,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from genesys_sync.errors import ReasonCode, TransientError
+from genesys_sync.events import iso
 from genesys_sync.genesys.answers import PlatformRefused
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.logs import get_logger
 
@@ -43,7 +44,7 @@ def paged_whole(totals: Sequence[int], distinct: int) -> bool:
 class DetailsQuery:
     """The synchronous details query."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Caller) -> None:
         self._client = client
 
     async def active_between(self, start: datetime, end: datetime) -> AsyncIterator[Mapping[str, Any]]:
@@ -136,12 +137,7 @@ def windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime
 def details_query(start: datetime, end: datetime) -> dict[str, Any]:
     """The part that both kinds of query share. It asks for those that have not ended too: were they left out, each that ends while
     pages are read would come in between, and the total of a busy centre would never hold still."""
-    return {"interval": f"{format_time(start)}/{format_time(end)}", "order": "asc", "orderBy": "conversationStart"}
-
-
-def format_time(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"interval": f"{iso(start)}/{iso(end)}", "order": "asc", "orderBy": "conversationStart"}
 
 
 def parse_time(value: object) -> datetime | None:

@@ -23,6 +23,31 @@ def permissions_of(answer: object) -> Grants | None:
     return granted or None
 
 
+_WORK: Final = frozenset({"recording", "analytics", "conversation", "quality", "speechAndTextAnalytics"})
+"""The domains of the permissions that decide what work on recordings shows."""
+
+
+def lacking(answer: object, compared_with: object) -> list[str]:
+    """What the client of the second answer of `authorization/subjects/me` may see and that of the first may not, as permissions, `*` and
+    divisions included. Somebody who may see less is not refused: the platform leaves out what it may not see, without a word."""
+    own = _reach(answer)
+    missed = [one for one in _reach(compared_with) if one[1] in _WORK and not any(_covers(policy, one) for policy in own)]
+    return sorted({":".join(one[1:]) + (f" in division {one[0]}" if one[0] not in ("", "*") else "") for one in missed})
+
+
+def _reach(answer: object) -> set[tuple[str, str, str, str]]:
+    reach = set()
+    for grant in objects(answer, "grants"):
+        division = grant.get("division")
+        name = str(division.get("id") or "") if isinstance(division, Mapping) else ""
+        reach |= {(name, *permission) for permission in permissions_of({"grants": [grant]}) or ()}
+    return reach
+
+
+def _covers(policy: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    return all(part in ("*", want) for part, want in zip(policy, wanted, strict=True))
+
+
 def holds(permission: str, granted: Grants) -> bool:
     """Whether the grants cover the permission, `*` standing for anything."""
     wanted = permission.split(":")

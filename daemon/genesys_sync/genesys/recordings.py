@@ -15,7 +15,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import GenesysSyncError, PermanentError, ReasonCode, TransientError
 from genesys_sync.events import is_canonical_uuid
 from genesys_sync.genesys.batches import ITEMS_MAX, Batches, BatchResult, item_error
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.gather import Answers, Gatherer, halving
 from genesys_sync.genesys.turns import LAST
 from genesys_sync.metrics import Metrics
@@ -56,7 +56,7 @@ class _Place:
 class RecordingService:
     """Implements `services.Recordings`."""
 
-    def __init__(self, client: Client, tasks: TaskGroup, settings: GenesysSettings, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, client: Caller, tasks: TaskGroup, settings: GenesysSettings, *, clock: Clock, metrics: Metrics) -> None:
         self._client = client
         self._unknown_states = metrics.unknown_file_states
         self._clock = clock

@@ -66,7 +66,9 @@ def refusal(status: int, body: bytes) -> GenesysSyncError:
     if 400 <= status < 500 and _EXPIRED.search(body):
         return MediaUrlExpired()
     if 300 <= status < 400:
-        return PermanentError("the media store answered with a redirect, which is never followed", code=ReasonCode.URL_REFUSED)
+        return PermanentError(
+            "REDIRECT_REFUSED: the media store answered with a redirect, which is never followed", code=ReasonCode.URL_REFUSED
+        )
     code = {
         401: ReasonCode.UNAUTHORIZED,
         403: ReasonCode.FORBIDDEN,

@@ -68,6 +68,10 @@ class Turnstile:
             self._tell(lane, len(queue))
             self._call(queue)
 
+    def waiting(self, lane: Lane) -> int:
+        """How many wait in this lane now."""
+        return len(self._queues[lane])
+
     def changed(self) -> None:
         """A request has ended: heads that wait for that look again."""
         for queue in self._queues.values():

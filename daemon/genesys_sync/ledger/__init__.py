@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ConfigurationError
 from genesys_sync.ledger.base import Ledger
-from genesys_sync.ledger.opening import Mode
+from genesys_sync.ledger.opening import Mode, lock_is_held
 from genesys_sync.ledger.sqlite import SqliteLedger
 from genesys_sync.metrics import Metrics
 
-__all__ = ["Ledger", "open_ledger"]
+__all__ = ["Ledger", "is_held", "open_ledger"]
 
 _SQLITE = "sqlite:///"
 
@@ -38,6 +38,12 @@ def open_ledger(
         raise ConfigurationError("ledger.url: must begin with sqlite:/// and a path (sqlite:////var/lib/… for an absolute one)")
     mode = Mode.READ_ONLY if read_only else Mode.SHARED if shared else Mode.EXCLUSIVE
     return _opened(url.removeprefix(_SQLITE), mode, clock, metrics)
+
+
+def is_held(url: str) -> bool:
+    """Whether a living process holds the ledger at this URL alone, as the daemon does. Somebody who opens it at the very moment of the
+    question may find it locked once."""
+    return lock_is_held(url.removeprefix(_SQLITE))
 
 
 @asynccontextmanager

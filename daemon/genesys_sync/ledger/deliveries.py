@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import apsw
@@ -17,7 +16,7 @@ from genesys_sync.ledger.recording import record_audit, record_events
 from genesys_sync.ledger.rows import EventRows, Parameters, audit_rows, claim_of, delivery_key, event_rows, record_of
 from genesys_sync.ledger.statements import run
 from genesys_sync.ledger.writer import Effects
-from genesys_sync.routing import RoutedEvent
+from genesys_sync.routing import RoutedEvent, matches
 
 MAX_EXPIRED = 1_000
 END_OF_TIME_MS = (1 << 63) - 1
@@ -172,7 +171,7 @@ def add_deliveries(
     limit: int,
 ) -> Progress:
     """One stretch of at most `limit` events, so that the other operations do not wait for all of them."""
-    topics = [topic for topic, _ in run(connection, "event_tally") if any(fnmatchcase(topic, pattern) for pattern in patterns)]
+    topics = [topic for topic, _ in run(connection, "event_tally") if matches(topic, patterns)]
     if from_seq is None:
         [(from_seq,)] = run(connection, "first_recorded_since", since_ms=since_ms)
     if from_seq is None or not topics:

@@ -62,6 +62,21 @@ class FileLock:
             self._descriptor = -1
 
 
+def lock_is_held(location: str) -> bool:
+    """Whether a living process has the lock of the ledger at this path."""
+    try:
+        descriptor = os.open(f"{Path(location).absolute().resolve()}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @dataclass(slots=True)
 class Opened:
     """An open ledger file. `writing` is None when it was opened to look only; `lock` is held by the exclusive opening alone."""

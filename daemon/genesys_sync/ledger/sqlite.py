@@ -20,7 +20,7 @@ from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, De
 from genesys_sync.ledger.opening import Mode, Opened, open_file
 from genesys_sync.ledger.rows import audit_rows, event_rows, parse_delivery_id
 from genesys_sync.ledger.translation import translated
-from genesys_sync.ledger.writer import Effects, Operation, Writer
+from genesys_sync.ledger.writer import CLOSE_SECONDS, Effects, Operation, Writer
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent
 
@@ -253,9 +253,9 @@ class SqliteLedger(Ledger):
         self._closed = True
         if self._writer is not None:
             await self._writer.close()
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             async with self._one_reader:
-                await anyio.to_thread.run_sync(self._reading.close)
+                await anyio.to_thread.run_sync(self._reading.close, abandon_on_cancel=True)
         if self._lock is not None:
             self._lock.release()
 

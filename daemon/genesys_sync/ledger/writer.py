@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 MAX_BATCH = 1000
 MAX_WAITING = 4096
-_CLOSE_SECONDS = 30.0
+CLOSE_SECONDS = 30.0
 _LAST_CHECKPOINT_MS = 1_000  # somebody may be reading; the log is as good as the file, so the end does not wait long for them
 
 # In pages of 4 KiB: a small log is brought home when nothing has happened for a moment, a larger one whenever the queue is
@@ -158,7 +158,7 @@ class Writer:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await anyio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
 
     def _refusal(self) -> LedgerError | None:

@@ -79,7 +79,7 @@ def read_secret(path: Path, key: str, problems: list[str], *, guarded: bool) -> 
     """The text of a secret file without the newlines at its end; faults go into `problems`. Guarded: refused when others may read it."""
     try:
         if guarded and path.stat().st_mode & 0o077:
-            problems.append(f"{key}: {path} may be read by others; chmod 600 it")
+            problems.append(f"{key}: SECRET_EXPOSED: {path} may be read by others; chmod 600 it")
             return ""
         with path.open("rb") as file:
             text = file.read(SECRET_LIMIT).decode("utf-8").rstrip("\r\n")

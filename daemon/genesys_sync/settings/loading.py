@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from genesys_sync.errors import ConfigurationError
 from genesys_sync.faults import describe
 from genesys_sync.settings.sections import GenesysSettings, HandlerSettings, Settings
-from genesys_sync.sources import gather
+from genesys_sync.sources import attributed, gather
 
 
 def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Settings:
@@ -22,11 +22,12 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
     Raises ConfigurationError with every fault at once.
     """
     problems: list[str] = []
-    tree = gather(path, os.environ if environ is None else environ, overrides, problems)
+    environ = os.environ if environ is None else environ
+    tree = gather(path, environ, overrides, problems)
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        problems.extend(describe(error, Settings))
+        problems.extend(attributed(describe(error, Settings), environ, overrides))
     if problems:
         raise ConfigurationError(problems)
     return settings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from genesys_sync.faults import nearest
 from genesys_sync.units import Duration, Size
@@ -47,6 +47,18 @@ def _positive(value: timedelta) -> timedelta:
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
 
+def _named(value: object) -> object:
+    """An empty path would quietly be the working directory; no file's name holds a NUL."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be empty: name a path")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+NamedPath = Annotated[Path, BeforeValidator(_named)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,8 +69,8 @@ class GenesysSettings(_Section):
     region: str | None = None
     api_url: str | None = None
     login_url: str | None = None
-    client_id_file: Path | None = None
-    client_secret_file: Path | None = None
+    client_id_file: NamedPath | None = None
+    client_secret_file: NamedPath | None = None
     media_hosts: tuple[str, ...] = ("*.amazonaws.com", "*.amazonaws.eu", "*.mypurecloud.com", "*.pure.cloud", "*.us-gov-pure.cloud")
     requests_per_minute: Annotated[int, Field(ge=1)] = 300
     request_share: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -141,7 +153,7 @@ class LedgerSettings(_Section):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if not value.startswith("sqlite:///") or value == "sqlite:///":
+        if not value.startswith("sqlite:///") or not value.removeprefix("sqlite:///").strip() or "\0" in value:
             raise ValueError("must begin with sqlite:/// and a path (sqlite:////var/lib/… for an absolute one)")
         return value
 
@@ -149,14 +161,14 @@ class LedgerSettings(_Section):
 class AuditSettings(_Section):
     """How the audit trail leaves the ledger."""
 
-    folder: Path | None = None
+    folder: NamedPath | None = None
     checkpoint_every: PositiveDuration = timedelta(seconds=60)
 
 
 class StorageSettings(_Section):
     """Where the archive lies."""
 
-    root: Path = Path("./archive")
+    root: NamedPath = Path("./archive")
     min_free: Size = 1 << 30
 
 
@@ -204,7 +216,7 @@ class LogSettings(_Section):
 class SentrySettings(_Section):
     """Error reports; off until a DSN is given, in a file or in the environment variable `SENTRY_DSN`."""
 
-    dsn_file: Path | None = None
+    dsn_file: NamedPath | None = None
     environment: str = "production"
 
 

@@ -129,9 +129,9 @@ class LocalStorage:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 fsync_folder(folder.parent)
         except OSError as error:
-            raise ConfigurationError(f"storage.root: {self._root}: {error.strerror or type(error).__name__}") from error
+            raise ConfigurationError(f"storage.root: DATA_DIR_UNSAFE: {self._root}: {error.strerror or type(error).__name__}") from error
         if (self._root / INCOMING).is_symlink():
-            raise ConfigurationError(f"storage.root: {self._root / INCOMING} is a symbolic link; a folder must lie there")
+            raise ConfigurationError(f"storage.root: DATA_DIR_UNSAFE: {self._root / INCOMING} is a symbolic link; a folder must lie there")
 
     def _prove(self) -> None:
         probe = self._root / INCOMING / f"probe-{uuid4().hex}"
@@ -142,7 +142,7 @@ class LocalStorage:
         except StorageFull:
             raise
         except StorageError as error:
-            raise ConfigurationError(f"storage.root: {self._root}: {error}") from error
+            raise ConfigurationError(f"storage.root: DATA_DIR_UNSAFE: {self._root}: {error}") from error
         finally:
             with suppress(OSError):
                 probe.unlink()
