@@ -26,6 +26,7 @@ from genesys_sync_simulator.oauth import Tokens
 from genesys_sync_simulator.parcels import Parcel
 from genesys_sync_simulator.plan import CallPlan, RecordingPlan, make
 from genesys_sync_simulator.presign import Presigner
+from genesys_sync_simulator.prompts import PromptShelf
 from genesys_sync_simulator.scenario import Client, PlatformRules, Scenario
 from genesys_sync_simulator.speech.plan import spoken
 from genesys_sync_simulator.speech.state import SpeechState, initial
@@ -58,6 +59,7 @@ class Platform:
     speech: SpeechState
     agenda: Agenda
     uploads: UploadDesk
+    prompts: PromptShelf
     parcels: dict[str, Parcel] = field(default_factory=dict)
     """Everything that may be put, by path."""
     control: ControlRoom = field(default_factory=ControlRoom)
@@ -116,6 +118,7 @@ class Platform:
 def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None) -> Platform:
     """A platform that has not begun to play. Raises OSError when the truth log cannot be opened."""
     truth = TruthLog(clock, truth_log)
+    faults = FaultDesk(scenario.faults, truth)
     plan, transcripts = spoken(scenario, make(scenario))
     return Platform(
         scenario=scenario,
@@ -124,10 +127,11 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
         tokens=Tokens(scenario.clients or (DEFAULT_CLIENT,), scenario.platform.token_life),
         hub=Hub(scenario.platform),
         truth=truth,
-        faults=FaultDesk(scenario.faults, truth),
+        faults=faults,
         speech=initial(scenario, plan, transcripts),
         agenda=Agenda(clock),
         uploads=UploadDesk(scenario.uploads),
+        prompts=PromptShelf(scenario, faults),
     )
 
 

@@ -18,6 +18,7 @@ from genesys_sync_simulator.api import (
     notifications,
     organization,
     orphans,
+    prompts,
     recording_control,
     recordings,
     routing,
@@ -50,6 +51,7 @@ _AREAS = (
     recording_control,
     store,
     uploads,
+    prompts,
     control,
 )
 _LARGEST_BODY = 512_000
