@@ -15,6 +15,9 @@ from genesys_sync_simulator.media import MediaObject
 from genesys_sync_simulator.plan import CallPlan, RecordingPlan, spoils
 from genesys_sync_simulator.platform import Platform
 from genesys_sync_simulator.scenario import Moment
+from genesys_sync_simulator.speech import live
+from genesys_sync_simulator.speech import truth as speech_truth
+from genesys_sync_simulator.speech.plan import TranscriptPlan
 from genesys_sync_simulator.world import file_state
 
 Frame = tuple[str, dict[str, Any]]
@@ -34,6 +37,7 @@ class _Due:
     call: CallPlan | None = field(compare=False, default=None)
     recording: RecordingPlan | None = field(compare=False, default=None)
     moment: Moment | None = field(compare=False, default=None)
+    heard: tuple[TranscriptPlan, live.Message] | None = field(compare=False, default=None)
 
 
 class Conductor:
@@ -59,7 +63,7 @@ class Conductor:
             calls=len(plan.calls),
             recordings=len(plan.recordings),
         )
-        timeline = list(_timeline(plan.calls, plan.moments))
+        timeline = [*_timeline(plan.calls, plan.moments), *_heard(platform)]
         heapq.heapify(timeline)
         while timeline:
             due = heapq.heappop(timeline)
@@ -87,7 +91,9 @@ class Conductor:
                     await platform.clock.sleep(_LOOK_EVERY)
 
     async def _play(self, due: _Due) -> None:
-        if due.moment is not None:
+        if due.heard is not None:
+            self._heard(*due.heard)
+        elif due.moment is not None:
             fire(self._platform, due.moment.kind)
         elif due.recording is not None and due.call is not None:
             await self._created(due.call, due.recording)
@@ -124,6 +130,13 @@ class Conductor:
             desk.fire("duplicate_events", conversationId=call.id)
             self._platform.publish(frames)
 
+    def _heard(self, transcript: TranscriptPlan, message: live.Message) -> None:
+        platform = self._platform
+        assert platform.world.started_at is not None
+        if not platform.speech.refused(transcript, platform.world.started_at):
+            body = live.body(platform.world.plan, transcript, message, platform.world.started_at)
+            platform.publish([(live.topic(transcript), body)])
+
     async def _created(self, call: CallPlan, recording: RecordingPlan) -> None:
         """The truth about a recording is on disk before its metadata can be asked for (or as soon as its sound is made)."""
         platform = self._platform
@@ -152,6 +165,10 @@ class Conductor:
             endedAt=view.at(recording.ended),
             availableAt=iso(platform.world.moment(recording.final_at)),
         )
+        transcript = platform.speech.transcripts.get(recording.session_id)
+        if transcript is not None and platform.world.started_at is not None:
+            for kind, fields in speech_truth.lines(transcript, platform.world.started_at):
+                platform.truth.write(kind, **fields)
 
 
 def _described(media: MediaObject, platform: Platform) -> dict[str, Any]:
@@ -168,6 +185,19 @@ def _timeline(calls: tuple[CallPlan, ...], moments: tuple[Moment, ...]) -> Itera
             yield _Due(recording.final_at, 2, call.index, "settled")
     for index, moment in enumerate(moments):
         yield _Due(moment.at, 3, index, "moment", moment=moment)
+
+
+def _heard(platform: Platform) -> Iterator[_Due]:
+    """Live transcription from the world's start on; what was said before nobody hears."""
+    rules = platform.scenario.transcripts
+    if rules is None:
+        return
+    for transcript in platform.speech.transcripts.values():
+        if transcript.reason in live.UNHEARD:
+            continue
+        for number, message in enumerate(live.messages(transcript, rules)):
+            if message.offset >= 0:
+                yield _Due(message.offset, 4, number, "heard", heard=(transcript, message))
 
 
 def fire(platform: Platform, kind: str) -> None:
