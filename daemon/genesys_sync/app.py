@@ -22,7 +22,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from genesys_sync import __version__, logs, outbound, sdnotify, sentry
+from genesys_sync import __version__, governance, logs, outbound, sdnotify, sentry
 from genesys_sync.actions import AuditedActions
 from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
@@ -178,6 +178,7 @@ async def _serve(opened: Opened) -> None:
             surroundings.start_soon(_obey_signals, stop, work)
             await work.start(opened.dispatcher.run)
             surroundings.start_soon(sealer.run)
+        surroundings.start_soon(_keep_tallies, opened)
             async with anyio.create_task_group() as listening:
                 listening.start_soon(_listen, opened)
                 await stop.wait()
@@ -254,6 +255,10 @@ async def _prove(opened: Opened) -> None:
         try:
             await opened.storage.scratch.room()
             opened.condition.archive_full = False
+async def _keep_tallies(opened: Opened) -> None:
+    await governance.keep(opened.ledger, opened.metrics, opened.settings.costs, clock=opened.clock)
+
+
         except StorageError as error:
             if not opened.condition.archive_full:
                 _log.error("the archive takes nothing more", error=str(error))

@@ -5,9 +5,30 @@ Labels are bounded: handler names, topics, outcomes, operations; never an id.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Kept(Collector):
+    """Metrics that are read from the ledger instead of counted here, so that they know of other processes' work too."""
+
+    def __init__(self) -> None:
+        self._families: Sequence[Family] = ()
+
+    def show(self, families: Sequence[Family]) -> None:
+        """From now on these are what is answered."""
+        self._families = families
+
+    def collect(self) -> Iterator[Family]:
+        """See prometheus_client."""
+        yield from self._families
 
 
 class Metrics:
@@ -16,6 +37,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
+        self.kept = Kept()
+        r.register(self.kept)
         self.feed_frames = Counter("genesys_sync_feed_frames", "Frames received, by kind.", ["kind"], registry=r)
         self.feed_bytes = Counter("genesys_sync_feed_bytes", "Bytes received on the socket.", registry=r)
         self.feed_connections = Counter("genesys_sync_feed_connections", "Connections that ended, by cause.", ["cause"], registry=r)

@@ -12,8 +12,10 @@ import pytest
 from genesys_sync import app, cli, errors, health
 from genesys_sync.errors import ReasonCode
 from genesys_sync.feed.protocol import Alert
+from genesys_sync.governance import families
 from genesys_sync.metrics import Metrics
-from genesys_sync.settings import REGIONS, HandlerSettings, Settings
+from genesys_sync.settings import REGIONS, CostsSettings, HandlerSettings, Settings
+from genesys_sync.tallies import Tallies
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "docs" / "reference"
@@ -62,6 +64,10 @@ def test_every_metric_has_its_row_with_type_and_labels() -> None:
         metric._name: (metric._type, ", ".join(f"`{label}`" for label in metric._labelnames))
         for metric in vars(Metrics()).values()
         if hasattr(metric, "_labelnames")
+    }
+    real |= {
+        family.name: (family.type, ", ".join(f"`{label}`" for label in family._labelnames))
+        for family in families(Tallies(), CostsSettings())
     }
     assert found == real
 

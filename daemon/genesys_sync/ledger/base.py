@@ -23,6 +23,7 @@ from genesys_sync.audit import AuditEntry, Numbered, Seal
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.routing import RoutedEvent
+from genesys_sync.tallies import Tallies
 
 
 class DeliveryState(StrEnum):
@@ -255,6 +256,10 @@ class Ledger(ABC):
 
     @abstractmethod
     async def counts(self, *, now_ms: int) -> Counts: ...
+
+    @abstractmethod
+    async def tallies(self) -> Tallies:
+        """Actions on the platform, whichever process performed them, and what was stored, in one snapshot."""
 
     @abstractmethod
     async def find(self, text: str, *, limit: int = 200) -> list[DeliveryRecord]:

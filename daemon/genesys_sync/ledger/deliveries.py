@@ -13,7 +13,7 @@ from genesys_sync.audit import AuditEntry
 from genesys_sync.errors import ReasonCode
 from genesys_sync.ledger.base import Claim, DeliveryRecord, DeliveryState, Verdict
 from genesys_sync.ledger.recording import record_audit, record_events
-from genesys_sync.ledger.rows import EventRows, Parameters, audit_rows, claim_of, delivery_key, event_rows, record_of
+from genesys_sync.ledger.rows import AuditRow, EventRows, Parameters, audit_rows, claim_of, delivery_key, event_rows, record_of
 from genesys_sync.ledger.statements import run
 from genesys_sync.ledger.writer import Effects
 from genesys_sync.routing import RoutedEvent, matches
@@ -80,7 +80,7 @@ def settle(
     *,
     now_ms: int,
     emitted: Sequence[EventRows],
-    audit: Sequence[Parameters],
+    audit: Sequence[AuditRow],
 ) -> bool:
     """False, and nothing is written, when the lease has been lost."""
     if not _end_lease(connection, _lease(held), verdict, now_ms=now_ms):
@@ -134,7 +134,7 @@ def return_expired(
     return returned
 
 
-def replay(connection: apsw.Connection, effects: Effects, ids: Sequence[bytes], *, now_ms: int, audit: Sequence[Parameters]) -> int:
+def replay(connection: apsw.Connection, effects: Effects, ids: Sequence[bytes], *, now_ms: int, audit: Sequence[AuditRow]) -> int:
     """How many were dead, and are ready now; the audit entries are written unless there was none."""
     replayed = 0
     for identity in ids:
@@ -149,7 +149,7 @@ def replay(connection: apsw.Connection, effects: Effects, ids: Sequence[bytes], 
     return replayed
 
 
-def resume(connection: apsw.Connection, effects: Effects, handler: str, *, now_ms: int, audit: Sequence[Parameters]) -> bool:
+def resume(connection: apsw.Connection, effects: Effects, handler: str, *, now_ms: int, audit: Sequence[AuditRow]) -> bool:
     """False, and nothing is written, when the handler was not parked."""
     if not run(connection, "unpark_handler", handler=handler):
         return False

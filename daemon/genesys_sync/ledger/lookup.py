@@ -15,6 +15,7 @@ from genesys_sync.events import Event
 from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Fact, Gap, Standing
 from genesys_sync.ledger.rows import EVENT_COLUMNS, day_number, day_of, event_of, parse_delivery_id, parse_event_id, record_of
 from genesys_sync.ledger.statements import run
+from genesys_sync.tallies import ActionTally, Stored, Tallies
 
 
 def watermark(connection: apsw.Connection, *, stream: str) -> int | None:
@@ -53,6 +54,13 @@ def counts(connection: apsw.Connection, *, now_ms: int) -> Counts:
         oldest_ready_ms=min((moment for moment in due if moment <= now_ms), default=None),
         parked=dict(run(connection, "parked_handlers")),
         open_gaps=open_gaps,
+    )
+
+
+def tallies(connection: apsw.Connection) -> Tallies:
+    return Tallies(
+        actions=tuple(ActionTally(*row) for row in run(connection, "action_tally")),
+        stored={kind: Stored(objects, size) for kind, objects, size in run(connection, "stored_tally")},
     )
 
 

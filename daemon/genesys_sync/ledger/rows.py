@@ -14,6 +14,7 @@ from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event, Origin, delivery_id
 from genesys_sync.ledger.base import Claim, DeliveryRecord, DeliveryState
 from genesys_sync.routing import RoutedEvent
+from genesys_sync.tallies import ActionTally, stored_by, tally_of
 
 Row = Sequence[Any]
 Parameters = Mapping[str, Any]
@@ -29,10 +30,19 @@ _DELIVERY_PREFIX = "dlv_"
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
-    """An event as it is written: the parameters of its row, and handler and id of each delivery."""
+    """An event as it is written: the parameters of its row, handler and id of each delivery, and what it adds to what is stored."""
 
     event: Parameters
     deliveries: tuple[tuple[str, bytes], ...]
+    stored: Parameters | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An audit entry as it is written, and what it adds to the tallies of actions."""
+
+    entry: Parameters
+    action: ActionTally | None = None
 
 
 def to_ms(moment: datetime) -> int:
@@ -64,20 +74,29 @@ def event_rows(routed: RoutedEvent) -> EventRows:
             "body": _json(event.body, f"the body of a {event.topic} event"),
         },
         tuple((handler, delivery_key(event.id, handler)) for handler in dict.fromkeys(routed.handlers)),
+        _stored(event),
     )
 
 
-def audit_rows(entries: Sequence[AuditEntry]) -> list[Parameters]:
+def _stored(event: Event) -> Parameters | None:
+    found = stored_by(event.topic, event.body)
+    return None if found is None else {"kind": found[0], "objects": found[1].objects, "bytes": found[1].bytes}
+
+
+def audit_rows(entries: Sequence[AuditEntry]) -> list[AuditRow]:
     """Raises ValueError for an entry whose facts are not JSON."""
     return [
-        {
-            "at_ms": to_ms(entry.at),
-            "actor": entry.actor,
-            "action": entry.action,
-            "target": entry.target,
-            "outcome": entry.outcome,
-            "facts": _json(entry.facts, f"the facts of an audit entry {entry.action}"),
-        }
+        AuditRow(
+            {
+                "at_ms": to_ms(entry.at),
+                "actor": entry.actor,
+                "action": entry.action,
+                "target": entry.target,
+                "outcome": entry.outcome,
+                "facts": _json(entry.facts, f"the facts of an audit entry {entry.action}"),
+            },
+            tally_of(entry),
+        )
         for entry in entries
     ]
 

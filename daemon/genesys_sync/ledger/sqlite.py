@@ -23,6 +23,7 @@ from genesys_sync.ledger.translation import translated
 from genesys_sync.ledger.writer import CLOSE_SECONDS, Effects, Operation, Writer
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent
+from genesys_sync.tallies import Tallies
 
 T = TypeVar("T")
 
@@ -152,6 +153,9 @@ class SqliteLedger(Ledger):
 
     async def counts(self, *, now_ms: int) -> Counts:
         return await self._read(partial(lookup.counts, now_ms=now_ms))
+
+    async def tallies(self) -> Tallies:
+        return await self._read(lookup.tallies)
 
     async def find(self, text: str, *, limit: int = 200) -> list[DeliveryRecord]:
         return await self._read(partial(lookup.find, text=text, limit=limit))

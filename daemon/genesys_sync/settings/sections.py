@@ -99,6 +99,8 @@ class GenesysSettings(_Section):
         if value is None:
             return None
         parts = urlsplit(value)  # a ValueError of its own is a fault of the value too
+    control_confirm: PositiveDuration = timedelta(seconds=15)
+    control_look: PositiveDuration = timedelta(milliseconds=500)
         if not (parts.scheme == "https" and parts.hostname) and not (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
             raise ValueError("must begin with https:// (http:// is taken for this machine only, as the simulator needs)")
         if parts.username is not None or parts.query or parts.fragment:
@@ -221,6 +223,25 @@ class SentrySettings(_Section):
 
 
 class HandlerSettings(_Section):
+class CostsSettings(_Section):
+    """What storage costs, for an estimate: prices by storage class, and the class in which each kind of thing lies."""
+
+    currency: Annotated[str, Field(min_length=1, max_length=16)] = "USD"
+    per_gb_month: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    classes: dict[Literal["recordings", "transcripts", "redacted", "uploads"], str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _priced(self) -> CostsSettings:
+        for kind, name in self.classes.items():
+            if name not in self.per_gb_month:
+                raise ValueError(f"classes.{kind}: {name!r} has no price in per_gb_month{nearest(name, self.per_gb_month)}")
+        return self
+
+    def storage_class(self, kind: str) -> str:
+        """Where things of this kind lie: `archive`, and `platform` for uploads, unless the settings say otherwise."""
+        return {str(known): name for known, name in self.classes.items()}.get(kind, "platform" if kind == "uploads" else "archive")
+
+
     """One handler: which code, which topics, under which policy. `config` belongs to the handler itself."""
 
     use: str
@@ -259,3 +280,4 @@ class Settings(_Section):
     def channel_book(self) -> Path:
         """Where the feed keeps its channels' addresses, for its owner alone: beside the ledger, which is no place for a secret."""
         return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.channels")
+    costs: CostsSettings = CostsSettings()

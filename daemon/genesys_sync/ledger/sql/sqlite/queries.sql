@@ -22,6 +22,16 @@ ON CONFLICT (topic) DO UPDATE SET events = events + excluded.events;
 INSERT INTO delivery_tally (handler, state, deliveries) VALUES (:handler, :state, :deliveries)
 ON CONFLICT (handler, state) DO UPDATE SET deliveries = deliveries + excluded.deliveries;
 
+-- name: tally_stored
+INSERT INTO stored_tally (kind, objects, bytes) VALUES (:kind, :objects, :bytes)
+ON CONFLICT (kind) DO UPDATE SET objects = objects + excluded.objects, bytes = bytes + excluded.bytes;
+
+-- name: tally_action
+INSERT INTO action_tally (operation, outcome, within_ms, actions, seconds, bytes)
+VALUES (:operation, :outcome, :within_ms, :actions, :seconds, :bytes)
+ON CONFLICT (operation, outcome, within_ms) DO UPDATE SET
+    actions = actions + excluded.actions, seconds = seconds + excluded.seconds, bytes = bytes + excluded.bytes;
+
 -- name: move_watermark
 INSERT INTO watermark (stream, up_to_ms) VALUES (:stream, :up_to_ms)
 ON CONFLICT (stream) DO UPDATE SET up_to_ms = max(up_to_ms, excluded.up_to_ms);
@@ -211,6 +221,12 @@ SELECT handler, count(*) FROM delivery WHERE state = 'leased' GROUP BY handler;
 
 -- name: open_gap_tally
 SELECT count(*) FROM gap WHERE closed_ms IS NULL;
+
+-- name: action_tally
+SELECT operation, outcome, within_ms, actions, seconds, bytes FROM action_tally ORDER BY operation, outcome, within_ms;
+
+-- name: stored_tally
+SELECT kind, objects, bytes FROM stored_tally ORDER BY kind;
 
 -- name: events_about
 -- `days` hops from one day that has events to the next, so that an id is looked for once a day, not once an event.
