@@ -220,6 +220,7 @@ async def _listen(opened: Opened) -> None:
         settings=opened.settings.feed,
         metrics=opened.metrics,
         book=opened.settings.channel_book,
+        kept=opened.settings.kept_frames,
     )
     opened.condition.feed = feed
     await feed.run()

@@ -141,3 +141,18 @@ def gap(number: int, start: int, end: int, cause: str = "silence", up_to: int | 
 )
 def test_what_is_paged_next(gaps: list[Gap], piece: tuple[int, int]) -> None:
     assert next_piece(gaps, overlap_ms=10, piece_ms=100) == piece
+
+
+@pytest.mark.parametrize(
+    ("lead", "cause", "seconds"), [(timedelta(hours=1), "clock_stepped_back", 86_400), (timedelta(seconds=9), "restart", 0)]
+)
+async def test_a_watermark_from_the_future_says_nothing_of_when_the_process_stopped(
+    tmp_path: Path, lead: timedelta, cause: str, seconds: int
+) -> None:
+    """The machine's clock ran ahead while the mark was written, and has been corrected since; a drift of seconds is no such thing."""
+    clock = FakeClock(NOW)
+    async with open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as ledger:
+        await ledger.append([], watermark=("feed", NOW_MS + round(lead.total_seconds() * 1000)))
+        assert await backfill(OneADay(), ledger, clock).start() == NOW_MS
+        (gap,) = await ledger.gaps()
+        assert (gap.cause, gap.to_ms - gap.from_ms) == (cause, seconds * 1000)

@@ -4,6 +4,7 @@ import structlog
 
 from genesys_sync.events import Event, Topic
 from genesys_sync.feed.frames import parse
+from genesys_sync.feed.kept import KeptFrames
 from genesys_sync.feed.reader import Reader
 from genesys_sync.feed.snapshots import LiveConversations
 from genesys_sync.metrics import Metrics
@@ -34,6 +35,7 @@ def reading(clock: FakeClock, hand: Hand) -> Reader:
         router=Router({}),
         clock=clock,
         metrics=Metrics(),
+        kept=KeptFrames(None),
     )
 
 

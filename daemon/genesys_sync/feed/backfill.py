@@ -110,17 +110,17 @@ class Backfill:
         """Why the platform refuses back-fill, in one sentence; empty while it does not."""
 
     async def start(self) -> int:
-        """Record the gap since the process last lived (of `backfill_first` on a first start, or when the machine's clock stands before
-        the watermark now), and return its end, from which on the caller knows what is missed. The watermark moves there, never back:
+        """Record the gap since the process last lived (of `backfill_first` on a first start, or when the machine's clock stands well
+        before the watermark now), and return its end, from which on the caller knows what is missed. The watermark moves there, never back:
         what lies before it is in the ledger or in a gap."""
         now = self._clock.epoch_ms()
         mark = await self._ledger.watermark(STREAM)
         if mark is None:
             since, cause = now - _ms(self._settings.backfill_first), "first_start"
-        elif mark > now:  # one of the two clocks was wrong, and when the process really stopped nobody knows
+        elif mark > now + self._overlap_ms:  # one of the two clocks was wrong, and when the process really stopped nobody knows
             since, cause = now - _ms(self._settings.backfill_first), "clock_stepped_back"
         else:
-            since, cause = mark, "restart"
+            since, cause = min(mark, now), "restart"
         await self.missed(since, now, cause)
         await self._patiently(lambda: self._ledger.append([], watermark=(STREAM, now)))
         return now

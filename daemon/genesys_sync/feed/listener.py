@@ -21,6 +21,7 @@ from genesys_sync.feed.backfill import Backfill
 from genesys_sync.feed.book import ChannelBook
 from genesys_sync.feed.facts import ConversationEnd
 from genesys_sync.feed.intake import STREAM, Intake
+from genesys_sync.feed.kept import KeptFrames
 from genesys_sync.feed.platform import FeedPlatform
 from genesys_sync.feed.protocol import PLATFORM_ERRORS, Alert, Cause, Ending, failure_ending
 from genesys_sync.feed.reader import Reader
@@ -84,7 +85,7 @@ class FeedState:
 
 class Feed:
     """The platform's notifications, into the ledger. `run` once. `book` is the file in which the channels are remembered beyond the
-    process; None: they are not."""
+    process, `kept` the folder for frames that cannot be used; None: they are not."""
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Feed:
         metrics: Metrics,
         random: Callable[[], float] = system_random,
         book: Path | None = None,
+        kept: Path | None = None,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -104,6 +106,7 @@ class Feed:
         self._metrics = metrics
         self._intake = Intake(ledger=ledger, router=router, clock=clock, limit=settings.intake_limit)
         conversations = LiveConversations()
+        self._kept = KeptFrames(kept)
         self._reader = Reader(
             organization_id=platform.organization_id,
             intake=self._intake,
@@ -111,6 +114,7 @@ class Feed:
             router=router,
             clock=clock,
             metrics=metrics,
+            kept=self._kept,
         )
         self._backfill = Backfill(
             platform=platform,
@@ -181,6 +185,7 @@ class Feed:
         covered_ms = await self._backfill.start()
         async with anyio.create_task_group() as group:
             group.start_soon(self._intake.run)
+            group.start_soon(self._kept.run)
             group.start_soon(self._backfill.run)
             await self._first_look()
             await self._supervise(group, covered_ms)

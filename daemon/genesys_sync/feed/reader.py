@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final
 
@@ -10,6 +11,7 @@ from genesys_sync.events import Origin, Topic
 from genesys_sync.feed.facts import conversation_ended, platform_unknown
 from genesys_sync.feed.frames import BadFrame, FaultCode, Frame, TopicEvent, kind_of
 from genesys_sync.feed.intake import Intake
+from genesys_sync.feed.kept import KeptFrames
 from genesys_sync.feed.snapshots import LiveConversations, snapshot_view
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
@@ -25,11 +27,20 @@ class Reader:
     """Folds snapshots and hands what follows from them to the intake.
 
     What we do not know is counted, always; recorded as `platform.unknown` once for each kind of topic, or each time when a
-    handler wants that topic; and logged once. A platform that changes its shapes thus neither passes unseen nor fills the ledger.
+    handler wants that topic; and logged once, when the frame itself is kept for people, apart from the ledger. A platform that
+    changes its shapes thus neither passes unseen nor fills the ledger.
     """
 
     def __init__(
-        self, *, organization_id: str, intake: Intake, conversations: LiveConversations, router: Router, clock: Clock, metrics: Metrics
+        self,
+        *,
+        organization_id: str,
+        intake: Intake,
+        conversations: LiveConversations,
+        router: Router,
+        clock: Clock,
+        metrics: Metrics,
+        kept: KeptFrames,
     ) -> None:
         self._organization_id = organization_id
         self._intake = intake
@@ -37,6 +48,7 @@ class Reader:
         self._router = router
         self._clock = clock
         self._metrics = metrics
+        self._kept = kept
         self._told: set[tuple[str, str]] = set()
         self.last_frame: float | None = None
 
@@ -71,20 +83,20 @@ class Reader:
         for fault in folded.faults:
             if fault is FaultCode.EVENT_UNKNOWN_SHAPE:
                 self._unknown(frame.topic, frame.version, data, fault)
-            elif self._first(fault, ""):
+            elif self._first(fault, "", data):
                 _log.warning(fault, where="snapshot", want="ISO 8601 with a zone, of these years", action="the receive time is used")
         return folded.faults[0].lower() if folded.faults else "snapshot"
 
     def _bad(self, frame: BadFrame, data: bytes) -> str:
         if frame.code is FaultCode.EVENT_UNKNOWN_SHAPE and frame.topic:
             self._unknown(frame.topic, frame.version, data, frame.code)
-        elif self._first(frame.code, ""):  # not for each size: damaged frames would use up what may still be told of unknown topics
+        elif self._first(frame.code, "", data):  # not for each size: damaged frames would use up what may still be told of unknown topics
             _log.warning(frame.code, where="frame", got=frame.got, want=frame.want, action="counted and passed over")
         return kind_of(frame)
 
     def _unknown(self, topic: str, version: str, data: bytes, fault: FaultCode) -> None:
         kind = _IDS.sub("{id}", topic)
-        first = self._first(fault, kind)
+        first = self._first(fault, kind, data)
         if first:
             _log.warning(fault, where="event", topic=kind, version=version, action="counted; its kind is recorded as platform.unknown")
         if first or self._router.handlers_for(Topic.PLATFORM_UNKNOWN):
@@ -93,9 +105,11 @@ class Reader:
             )
             self._intake.add(event, len(data))
 
-    def _first(self, fault: FaultCode, kind: str) -> bool:
+    def _first(self, fault: FaultCode, kind: str, data: bytes) -> bool:
+        """True for the first of its kind, which is told of, and kept."""
         key = (fault, kind)
         if key in self._told or len(self._told) >= _KINDS_LIMIT:
             return False
         self._told.add(key)
+        self._kept.keep(f"{fault}-{hashlib.blake2b(data, digest_size=8).hexdigest()}", data)
         return True

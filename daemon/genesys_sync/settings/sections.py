@@ -277,6 +277,11 @@ class Settings(_Section):
         return self.audit.folder or Path(self.ledger.url.removeprefix("sqlite:///")).parent / "audit"
 
     @property
+    def kept_frames(self) -> Path:
+        """The folder with the first of each kind of frame that could not be used, for its owner alone: beside the ledger."""
+        return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.frames")
+
+    @property
     def channel_book(self) -> Path:
         """Where the feed keeps its channels' addresses, for its owner alone: beside the ledger, which is no place for a secret."""
         return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.channels")

@@ -203,6 +203,7 @@ class TroubledLedger:
 
 @dataclass
 class Stage:
+    topic = f"v2.routing.queues.{QUEUE}.conversations"
     clock: FakeClock
     platform: ScriptedPlatform
     notifications: Notifications
@@ -210,6 +211,21 @@ class Stage:
     feed: Feed
     metrics: Metrics
     until: Until
+
+    @staticmethod
+    def snapshot(ident: str = CONVERSATION, *, state: str = "disconnected", filler: int = 0) -> dict[str, Any]:
+        ended = {"endTime": "2026-08-01T11:59:00.000Z"} if state == "disconnected" else {}
+        customer = {"id": "c", "startTime": "2026-08-01T11:50:00.000Z", "calls": [{"id": "s", "state": state}], **ended}
+        return {"id": ident, "participants": [customer], "filler": "x" * filler}
+
+    @staticmethod
+    def record(ident: str = CONVERSATION) -> dict[str, Any]:
+        return {
+            "conversationId": ident,
+            "conversationStart": "2026-08-01T11:50:00.000Z",
+            "conversationEnd": "2026-08-01T11:59:00.000Z",
+            "participants": [],
+        }
 
     async def live(self) -> None:
         await self.until(lambda: self.feed.state.connected and len(self.notifications.open) == 1)
@@ -269,6 +285,7 @@ def staged(tmp_path: Path, until: Until) -> Staged:
                 metrics=metrics,
                 random=lambda: 0.0,
                 book=tmp_path / "channels.json",
+                kept=tmp_path / "frames",
             )
             built = Stage(clock, platform, notifications, ledger, feed, metrics, until)
             if prepare:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
 
-from genesys_sync.errors import CredentialsRefused, LedgerFull, LedgerSyncFailed, PermanentError, ReasonCode, TransientError
+from genesys_sync.errors import CredentialsRefused, LedgerFull, LedgerSyncFailed, PermanentError, ReasonCode
 from genesys_sync.events import Origin
 from genesys_sync.feed.protocol import Cause
 
@@ -39,29 +39,11 @@ class Queue:
 CONVERSATION = "0b0b0b0b-1111-4222-8333-444444444444"
 
 
-def snapshot(ident: str = CONVERSATION, *, state: str = "disconnected", filler: int = 0) -> dict[str, Any]:
-    ended = {"endTime": "2026-08-01T11:59:00.000Z"} if state == "disconnected" else {}
-    customer = {"id": "c", "startTime": "2026-08-01T11:50:00.000Z", "calls": [{"id": "s", "state": state}], **ended}
-    return {"id": ident, "participants": [customer], "filler": "x" * filler}
-
-
-TOPIC = f"v2.routing.queues.{QUEUE}.conversations"
-
-
-def record(ident: str = CONVERSATION) -> dict[str, Any]:
-    return {
-        "conversationId": ident,
-        "conversationStart": "2026-08-01T11:50:00.000Z",
-        "conversationEnd": "2026-08-01T11:59:00.000Z",
-        "participants": [],
-    }
-
-
 async def test_from_nothing_to_live(staged: Staged) -> None:
     async with staged() as stage:
         await stage.live()
 
-        assert stage.platform.put == [("channel-1", [TOPIC])]
+        assert stage.platform.put == [("channel-1", [stage.topic])]
         assert stage.notifications.paths == ["/channel-1"]
         assert stage.feed.state.permitted == 1
         assert stage.feed.state.ready(timedelta(seconds=0))
@@ -74,8 +56,8 @@ async def test_an_ended_conversation_is_in_the_ledger_with_its_delivery_and_move
         before = await stage.watermark()
         await stage.clock.advance(3)
 
-        await stage.notifications.send(TOPIC, snapshot(state="connected"))
-        await stage.notifications.send(TOPIC, snapshot())
+        await stage.notifications.send(stage.topic, stage.snapshot(state="connected"))
+        await stage.notifications.send(stage.topic, stage.snapshot())
         await stage.until(lambda: stage.ledger.appended == 1)
 
         (event,) = await stage.events()
@@ -249,7 +231,7 @@ async def test_refused_credentials_are_said_and_tried_on(staged: Staged) -> None
 
 async def test_missing_permissions_leave_it_not_ready_until_they_are_granted(staged: Staged) -> None:
     def forbid(stage: Stage) -> None:
-        stage.platform.forbidden.add(TOPIC)
+        stage.platform.forbidden.add(stage.topic)
 
     async with staged(prepare=forbid) as stage:
         await stage.until(lambda: stage.feed.state.cause is Cause.NOTHING_PERMITTED)
@@ -274,7 +256,7 @@ async def test_a_new_queue_is_subscribed_without_reconnecting(staged: Staged) ->
         await stage.clock.advance(20)
         await stage.until(lambda: len(stage.platform.put) == 2)
 
-        assert stage.platform.put[1] == ("channel-1", [TOPIC, f"v2.routing.queues.{OTHER}.conversations"])
+        assert stage.platform.put[1] == ("channel-1", [stage.topic, f"v2.routing.queues.{OTHER}.conversations"])
         assert len(stage.notifications.paths) == 1
 
 
@@ -285,7 +267,7 @@ async def test_queues_are_chosen_by_name_or_id(staged: Staged) -> None:
     async with staged(prepare=two, queues=("Service", QUEUE), topics=("v2.x.y",)) as stage:
         await stage.live()
 
-        assert stage.platform.put[0][1] == ["v2.x.y", TOPIC, f"v2.routing.queues.{OTHER}.conversations"]
+        assert stage.platform.put[0][1] == ["v2.x.y", stage.topic, f"v2.routing.queues.{OTHER}.conversations"]
 
 
 async def test_a_channel_that_is_gone_at_the_refresh_is_replaced(staged: Staged) -> None:
@@ -301,227 +283,6 @@ async def test_a_channel_that_is_gone_at_the_refresh_is_replaced(staged: Staged)
         assert (await stage.gaps())[-1].cause == "channel_gone"
 
 
-async def test_unreadable_frames_are_counted_and_the_connection_kept(staged: Staged) -> None:
-    async with staged() as stage:
-        await stage.live()
-
-        for text in ('{"a":', "[]", "NaN", '{"topicName":"v2.flows.x","eventBody":null}'):
-            await stage.notifications.open[0].send(text)
-        await stage.notifications.send(TOPIC, snapshot())
-        await stage.until(lambda: stage.ledger.appended >= 2)
-
-        for kind in ("frame_not_json", "frame_not_object", "frame_bad_number", "event_unknown_shape", "snapshot"):
-            assert stage.metrics.registry.get_sample_value("genesys_sync_feed_frames_total", {"kind": kind}) == 1
-        assert len(stage.notifications.paths) == 1
-
-
-async def test_bytes_that_are_not_utf8_close_with_1007_and_reconnect(staged: Staged) -> None:
-    async with staged() as stage:
-        await stage.live()
-
-        await stage.notifications.open[0].send(b"\xff\xfe", text=True)
-        await stage.until(lambda: len(stage.notifications.paths) == 2)
-        await stage.live()
-
-        assert stage.notifications.closed == [1007]
-        assert (await stage.gaps())[-1].cause == "frame_not_utf8"
-
-
-async def test_a_frame_beyond_the_limit_reconnects(staged: Staged) -> None:
-    async with staged(frame_limit="64KiB") as stage:
-        await stage.live()
-
-        await stage.notifications.send(TOPIC, snapshot(filler=70_000))
-        await stage.until(lambda: len(stage.notifications.paths) == 2)
-        await stage.live()
-
-        assert stage.notifications.closed == [1009]
-        assert (await stage.gaps())[-1].cause == "frame_too_big"
-
-
-async def test_unknown_topics_are_recorded_once_for_each_kind_without_their_content(staged: Staged) -> None:
-    async with staged() as stage:
-        await stage.live()
-
-        for name in ("Erika", "Max"):
-            await stage.notifications.send(f"v2.users.{QUEUE}.presence", {"name": name})
-        await stage.notifications.send(f"v2.users.{OTHER}.presence", {"name": "Eva"})
-        await stage.notifications.send(TOPIC, snapshot())
-        await stage.until(lambda: stage.ledger.appended == 2)
-
-        counts = await stage.ledger.counts(now_ms=0)
-        assert counts.events == {"platform.unknown": 1, "conversation.ended": 1}
-        assert stage.metrics.registry.get_sample_value("genesys_sync_feed_frames_total", {"kind": "unknown_topic"}) == 3
-
-
-async def test_a_handler_that_wants_unknown_frames_gets_each(staged: Staged) -> None:
-    async with staged(handlers={"mine": ["platform.*"]}) as stage:
-        await stage.live()
-
-        for name in ("Erika", "Max"):
-            await stage.notifications.send(f"v2.users.{QUEUE}.presence", {"name": name})
-
-        await stage.until(lambda: stage.ledger.appended == 2)
-
-
-# --- back-fill
-
-
-async def test_a_gap_is_paged_and_closed_once_analytics_has_settled(staged: Staged) -> None:
-    async with staged(backfill_settle=timedelta(seconds=60)) as stage:
-        await stage.live()
-        start = stage.clock.now()
-
-        await stage.clock.advance(59)
-        assert stage.platform.windows == []
-        assert len(await stage.gaps(only_open=True)) == 2
-
-        await stage.clock.advance(1)
-
-        async def closed() -> bool:
-            return await stage.gaps(only_open=True) == []
-
-        await stage.reaches(closed)
-        assert stage.platform.windows[0][0] == start - timedelta(hours=24, minutes=5)
-        assert stage.platform.paged_at == [60]
-        await stage.until(lambda: stage.feed.state.open_gaps == 0)
-
-
-async def test_live_and_back_filled_copies_are_recorded_once(staged: Staged) -> None:
-    def found(stage: Stage) -> None:
-        stage.platform.records = [record()]
-
-    async with staged(prepare=found) as stage:
-        await stage.live()
-        await stage.clock.advance(70)
-        await stage.until(lambda: stage.ledger.appended == 1)
-
-        await stage.notifications.send(TOPIC, snapshot())
-        await stage.notifications.heartbeat()
-        await stage.clock.advance(900)
-
-        def seen(outcome: str) -> float:
-            value = stage.metrics.registry.get_sample_value("genesys_sync_backfill_conversations_total", {"outcome": outcome})
-            return value or 0
-
-        await stage.until(lambda: seen("known") >= 1)
-        assert seen("new") == 1
-        assert [event.origin for event in await stage.events()] == [Origin.BACKFILL]
-
-
-async def test_what_back_fill_found_ended_is_followed_no_longer(staged: Staged) -> None:
-    async with staged(reconcile_every=timedelta(minutes=15)) as stage:
-        await stage.live()
-        await stage.notifications.send(TOPIC, snapshot(state="connected"))
-        await stage.until(lambda: stage.metrics.registry.get_sample_value("genesys_sync_feed_live_conversations") == 1)
-        stage.platform.records = [record()]
-        await stage.clock.advance(900)
-        await stage.until(lambda: stage.ledger.appended == 1)
-
-        last_frame = stage.feed.state.last_frame
-        await stage.notifications.send(TOPIC, snapshot("0c0c0c0c-1111-4222-8333-444444444444", state="connected"))
-        await stage.until(lambda: stage.feed.state.last_frame != last_frame)
-
-        assert stage.metrics.registry.get_sample_value("genesys_sync_feed_live_conversations") == 1
-
-
-async def test_what_ended_during_a_lost_connection_is_found(staged: Staged) -> None:
-    async with staged() as stage:
-        await stage.live()
-        await stage.clock.advance(5)
-        await stage.notifications.heartbeat()
-        await stage.until(lambda: stage.feed.state.last_frame is not None)
-        lost_at = stage.clock.epoch_ms()
-        stage.notifications.refusals.append((503, {"Retry-After": "20"}))
-        await stage.notifications.open[0].close(1001)
-        await stage.until(lambda: stage.feed.state.cause is Cause.UPGRADE_REFUSED)
-        stage.platform.records = [record()]
-
-        await stage.clock.advance(27)
-        await stage.live()
-        await stage.advance_until(lambda: stage.ledger.appended == 1, by=10)
-
-        gap = (await stage.gaps())[-1]
-        assert (gap.from_ms, gap.to_ms, gap.cause) == (lost_at, lost_at + 27_000, "closed")
-
-
-@pytest.mark.parametrize("where", ["ended_between", "last_page"])
-async def test_a_failing_back_fill_leaves_the_gap_open_and_goes_on(staged: Staged, where: str) -> None:
-    def fail(stage: Stage) -> None:
-        stage.platform.records = [record()]
-        stage.platform.failures[where] = [TransientError("busy", delay=timedelta(seconds=90))] * 2
-
-    async with staged(prepare=fail) as stage:
-        await stage.live()
-        await stage.clock.advance(89)
-        assert len(await stage.gaps(only_open=True)) == 2
-        await stage.clock.advance(1)
-        assert len(await stage.gaps(only_open=True)) == 2
-
-        await stage.advance_until(lambda: stage.metrics.registry.get_sample_value("genesys_sync_gaps_open") == 0, by=10)
-        assert len(await stage.events()) == 1
-
-
-async def test_a_forbidden_back_fill_is_named_in_the_state_until_it_is_granted(staged: Staged) -> None:
-    def fail(stage: Stage) -> None:
-        stage.platform.failures["ended_between"] = [
-            PermanentError("analytics:conversationDetail:view is missing", code=ReasonCode.FORBIDDEN)
-        ]
-
-    async with staged(prepare=fail) as stage:
-        await stage.live()
-        await stage.clock.advance(60)
-        await stage.until(lambda: stage.feed.state.backfill_refused != "")
-        assert stage.feed.state.backfill_refused == "analytics:conversationDetail:view is missing"
-
-        await stage.clock.advance(300)
-        await stage.until(lambda: stage.feed.state.backfill_refused == "")
-
-
-async def test_after_a_restart_the_gap_begins_at_the_watermark_and_old_gaps_are_worked_off(staged: Staged) -> None:
-    async with staged() as stage:
-        await stage.live()
-        await stage.clock.advance(10)
-        await stage.notifications.heartbeat()
-        await stage.reaches(lambda: _is(stage, 10_000))
-    mark = await _closed_watermark(stage)
-
-    async with staged() as again:
-        await again.live()
-
-        gaps = await again.gaps()
-        assert [gap.cause for gap in gaps] == ["first_start", "started", "restart", "started"]
-        assert gaps[2].from_ms == min(mark, again.clock.epoch_ms())
-        await again.clock.advance(60)
-        await again.advance_until(lambda: again.feed.state.open_gaps == 0, by=1)
-        assert await again.gaps(only_open=True) == []
-
-
-async def _is(stage: Stage, after: int) -> bool:
-    mark = await stage.watermark()
-    return mark == round(datetime(2026, 8, 1, 12, tzinfo=UTC).timestamp() * 1000) + after
-
-
-async def _closed_watermark(stage: Stage) -> int:
-    return stage.clock.epoch_ms()
-
-
-async def test_the_recent_past_is_reconciled_at_regular_times(staged: Staged) -> None:
-    async with staged(reconcile_every=timedelta(minutes=15), reconcile_window=timedelta(hours=2)) as stage:
-        await stage.live()
-        await stage.clock.advance(60)
-        await stage.until(lambda: stage.feed.state.open_gaps == 0)
-        stage.platform.windows.clear()
-
-        await stage.clock.advance(840)
-        await stage.until(lambda: len(stage.platform.windows) == 1)
-
-        assert stage.platform.windows == [(stage.clock.now() - timedelta(hours=2, minutes=5), stage.clock.now())]
-
-
-# --- pressure and endings
-
-
 async def test_a_held_ledger_stalls_the_platform_and_loses_nothing(staged: Staged) -> None:
     frames, size = 120, 200_000
     async with staged(intake_limit="1MiB", **LIVELY) as stage:
@@ -532,7 +293,7 @@ async def test_a_held_ledger_stalls_the_platform_and_loses_nothing(staged: Stage
         async def flood() -> None:
             nonlocal sent
             for number in range(frames):
-                await stage.notifications.send(TOPIC, snapshot(f"{number:08x}-1111-4222-8333-444444444444", filler=size))
+                await stage.notifications.send(stage.topic, stage.snapshot(f"{number:08x}-1111-4222-8333-444444444444", filler=size))
                 sent += 1
 
         async with anyio.create_task_group() as group:
@@ -559,7 +320,7 @@ async def test_a_full_ledger_stops_the_reading_and_keeps_what_is_in_hand(staged:
         await stage.live()
         stage.ledger.error = LedgerFull("no space")
 
-        await stage.notifications.send(TOPIC, snapshot())
+        await stage.notifications.send(stage.topic, stage.snapshot())
         await stage.until(lambda: stage.feed.state.ledger_full)
         await stage.clock.advance(60)
         assert stage.ledger.appended == 0
@@ -568,7 +329,7 @@ async def test_a_full_ledger_stops_the_reading_and_keeps_what_is_in_hand(staged:
         stage.ledger.error = None
         await stage.advance_until(lambda: stage.ledger.appended == 1, by=1)
         assert not stage.feed.state.ledger_full
-        await stage.notifications.send(TOPIC, snapshot("0c0c0c0c-1111-4222-8333-444444444444"))
+        await stage.notifications.send(stage.topic, stage.snapshot("0c0c0c0c-1111-4222-8333-444444444444"))
         await stage.until(lambda: stage.ledger.appended == 2)
 
 
@@ -577,7 +338,7 @@ async def test_a_failed_fsync_ends_the_feed(staged: Staged) -> None:
         async with staged() as stage:
             await stage.live()
             stage.ledger.error = LedgerSyncFailed("fsync failed")
-            await stage.notifications.send(TOPIC, snapshot())
+            await stage.notifications.send(stage.topic, stage.snapshot())
             await anyio.sleep_forever()
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -590,7 +351,7 @@ async def test_cancelling_commits_what_is_in_hand_and_closes_the_socket(staged: 
     async with staged() as stage:
         await stage.live()
         stage.ledger.gate = anyio.Event()
-        await stage.notifications.send(TOPIC, snapshot())
+        await stage.notifications.send(stage.topic, stage.snapshot())
         await stage.until(lambda: stage.feed.state.last_frame is not None)
         stage.ledger.gate.set()
 
