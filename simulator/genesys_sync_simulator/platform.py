@@ -21,6 +21,7 @@ from genesys_sync_simulator.channels import Hub
 from genesys_sync_simulator.clock import Clock
 from genesys_sync_simulator.control import ControlRoom
 from genesys_sync_simulator.faults import FaultDesk
+from genesys_sync_simulator.flows import FlowShelf
 from genesys_sync_simulator.media import Key, MediaObject, MediaStore
 from genesys_sync_simulator.oauth import Tokens
 from genesys_sync_simulator.parcels import Parcel
@@ -60,6 +61,7 @@ class Platform:
     agenda: Agenda
     uploads: UploadDesk
     prompts: PromptShelf
+    flows: FlowShelf
     parcels: dict[str, Parcel] = field(default_factory=dict)
     """Everything that may be put, by path."""
     control: ControlRoom = field(default_factory=ControlRoom)
@@ -119,6 +121,7 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
     """A platform that has not begun to play. Raises OSError when the truth log cannot be opened."""
     truth = TruthLog(clock, truth_log)
     faults = FaultDesk(scenario.faults, truth)
+    begun = clock.epoch_ms() / 1000
     plan, transcripts = spoken(scenario, make(scenario))
     return Platform(
         scenario=scenario,
@@ -132,6 +135,7 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
         agenda=Agenda(clock),
         uploads=UploadDesk(scenario.uploads),
         prompts=PromptShelf(scenario, faults),
+        flows=FlowShelf(scenario, begun + scenario.architect.tracking_time, begun),
     )
 
 

@@ -13,6 +13,8 @@ from genesys_sync_simulator.api import (
     batch,
     control,
     conversations,
+    dependencies,
+    flows,
     login,
     media,
     notifications,
@@ -52,6 +54,8 @@ _AREAS = (
     store,
     uploads,
     prompts,
+    flows,
+    dependencies,
     control,
 )
 _LARGEST_BODY = 512_000

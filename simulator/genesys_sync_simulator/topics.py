@@ -107,6 +107,7 @@ CATALOGUE: Final[tuple[Template, ...]] = (
     Template("v2.flows.outcomes.{id}", "A flow outcome", ("architect:flowOutcome:view",)),
     Template("v2.architect.prompts.{id}", "A prompt", ("architect:userPrompt:view",)),
     Template("v2.architect.prompts.{id}.resources.{id}", "A prompt's resource", ("architect:userPrompt:view",)),
+    Template("v2.architect.dependencytracking.build", "Dependency tracking's build", ("architect:dependencyTracking:view",)),
     Template("v2.quality.evaluations", "Evaluations", ("quality:evaluation:view",)),
     Template("v2.operations.events.{id}", "Operational events", ("usage:events:view",)),
     Template("v2.audits.entitytype.{id}.entityid.{id}", "Audits", websocket=False),

@@ -63,7 +63,8 @@ class Sim:
         url = path if path.startswith("http") else self.platform.base_url + path
         async with self.session.request(method, url, headers=sent, **more) as answer:
             body = await answer.read()
-            json = await answer.json() if answer.content_type == "application/json" and body and answer.status != 206 else None
+            whole = answer.content_type == "application/json" and "Content-Range" not in answer.headers
+            json = await answer.json() if whole and body else None
             return Answer(answer.status, answer.headers, body, json)
 
     async def log_in(self, client_id: str = DEFAULT_CLIENT.id, secret: str = DEFAULT_CLIENT.secret) -> str:
