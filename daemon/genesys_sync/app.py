@@ -42,7 +42,7 @@ from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.sealing import Sealer
 from genesys_sync.services import Services
-from genesys_sync.settings import Credentials, Settings, find_credentials, find_sentry_dsn
+from genesys_sync.settings import Credentials, Settings, find_credentials, find_further_clients, find_sentry_dsn
 from genesys_sync.storage.local import LocalStorage
 
 _log = logs.get_logger("app")
@@ -114,6 +114,9 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
     storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
     audit = DeliveryAudit(clock)
     client_id = credentials.client_id.get_secret_value()
+    further = find_further_clients(settings.genesys)
+    for client in further.values():
+        register_secret(client.client_secret.get_secret_value())
     async with (
         open_ledger(settings.ledger.url, clock=clock, metrics=metrics) as ledger,
         genesys_platform.connect(
@@ -122,6 +125,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             clock=clock,
             metrics=metrics,
             actions=AuditedActions(action_record(audit, ledger), clock=clock, client_id=client_id, actor="app"),
+            further=further,
         ) as platform,
         outbound.connect(settings.http) as http,
     ):
@@ -223,7 +227,9 @@ async def _listen(opened: Opened) -> None:
         kept=opened.settings.kept_frames,
     )
     opened.condition.feed = feed
-    await feed.run()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(opened.platform.pool.run, opened.platform.organization_id)
+        await feed.run()
 
 
 async def _obey_signals(stop: anyio.Event, work: TaskGroup) -> None:
@@ -294,6 +300,7 @@ def report(opened: Opened) -> HealthReport:
         "topics_left_out": feed is not None and feed.left_out > 0,
         "backfill_refused": feed is not None and bool(feed.backfill_refused),
         "sensitive_not_visible": opened.visibility.sensitive is False,
+        "client_out": feed is not None and any(not member.usable for member in opened.platform.pool.members),
     }
     facts: dict[str, int | str] = {"running": sum(opened.dispatcher.running.values())}
     if feed is not None:

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from genesys_sync.errors import ConfigurationError
-from genesys_sync.settings import SECRET_LIMIT, GenesysSettings, SentrySettings, find_credentials, find_sentry_dsn
+from genesys_sync.settings import (
+    SECRET_LIMIT,
+    ClientSettings,
+    GenesysSettings,
+    SentrySettings,
+    find_credentials,
+    find_further_clients,
+    find_sentry_dsn,
+)
 
 SECRET = "s3cret-value"
 
@@ -115,3 +123,26 @@ def test_the_dsn_comes_from_its_file_or_the_environment_or_not_at_all(tmp_path: 
     assert find_sentry_dsn(SentrySettings(), environ={"SENTRY_DSN": " "}) is None
     with pytest.raises(ConfigurationError, match=r"sentry\.dsn_file"):
         find_sentry_dsn(SentrySettings(dsn_file=tmp_path / "none"), environ={})
+
+
+def further(name: str, folder: Path, mode: int = 0o600) -> GenesysSettings:
+    client = ClientSettings(client_id_file=file(folder / "id", "its-id"), client_secret_file=file(folder / "its_secret", mode=mode))
+    return GenesysSettings(region="us_east_1", clients={name: client})
+
+
+def test_further_clients_are_read_by_their_names(tmp_path: Path) -> None:
+    (found,) = find_further_clients(further("second", tmp_path), environ={}).items()
+    assert (found[0], found[1].client_id.get_secret_value(), found[1].client_secret.get_secret_value()) == ("second", "its-id", SECRET)
+
+
+def test_a_further_clients_secret_that_others_may_read_is_refused_unless_systemd_keeps_it(tmp_path: Path) -> None:
+    exposed = further("second", tmp_path, 0o440)
+    with pytest.raises(ConfigurationError, match=r"genesys\.clients\.second\.client_secret_file: SECRET_EXPOSED"):
+        find_further_clients(exposed, environ={})
+    assert find_further_clients(exposed, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+@pytest.mark.parametrize("name", ["main", "Second", "", "a_b", "x" * 32])
+def test_a_further_client_with_an_unusable_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="a client's name"):
+        further(name, tmp_path)

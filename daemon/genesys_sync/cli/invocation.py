@@ -58,6 +58,7 @@ def further_faults(settings: Settings) -> list[str]:
     for look in (
         lambda: parse_networks(settings.http.allow_private, "http.allow_private"),
         lambda: settings_module.find_sentry_dsn(settings.sentry),
+        lambda: settings_module.find_further_clients(settings.genesys),
     ):
         try:
             look()

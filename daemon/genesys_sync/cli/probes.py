@@ -24,7 +24,7 @@ from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permi
 from genesys_sync.metrics import Metrics
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.services import Genesys, Services
-from genesys_sync.settings import Credentials, Settings
+from genesys_sync.settings import Credentials, Settings, find_further_clients
 from genesys_sync.storage.local import LocalStorage
 
 PROBE_SECONDS: Final = 30.0
@@ -70,8 +70,10 @@ def probes(clock: SystemClock) -> list[Probe]:
 async def check_platform(settings: Settings, credentials: Credentials) -> AsyncIterator[Finding]:
     """The token, the organisation, each permission. Stops at the first step without which the next would say the same."""
     clock = SystemClock()
-    register_secret(credentials.client_secret.get_secret_value())
-    async with genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=Metrics()) as platform:
+    further = find_further_clients(settings.genesys)
+    for client in (credentials, *further.values()):
+        register_secret(client.client_secret.get_secret_value())
+    async with genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=Metrics(), further=further) as platform:
         refused = await _identify(platform)
         if refused is not None:
             yield refused
@@ -82,6 +84,19 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
         granted = await _granted(platform)
         yield await _topic(platform, granted)
         yield _sensitive(granted)
+        async for finding in _further_clients(platform):
+            yield finding
+
+
+async def _further_clients(platform: genesys_platform.Platform) -> AsyncIterator[Finding]:
+    """The daemon works without them, so what is wrong with one is a warning."""
+    with anyio.move_on_after(PROBE_SECONDS):
+        await platform.pool.prove(platform.organization_id)
+    for member in platform.pool.members:
+        if member.usable:
+            yield ok("client", f"genesys.clients.{member.name} shares the work")
+        else:
+            yield warn("client", f"genesys.clients.{member.name} takes no part, and the others do its work: {member.sentence}")
 
 
 async def _identify(platform: genesys_platform.Platform) -> Finding | None:

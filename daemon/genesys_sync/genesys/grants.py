@@ -31,7 +31,8 @@ def lacking(answer: object, compared_with: object) -> list[str]:
     """What the client of the second answer of `authorization/subjects/me` may see and that of the first may not, as permissions, `*` and
     divisions included. Somebody who may see less is not refused: the platform leaves out what it may not see, without a word."""
     own = _reach(answer)
-    missed = [one for one in _reach(compared_with) if one[1] in _WORK and not any(_covers(policy, one) for policy in own)]
+    seen = [one for one in _reach(compared_with) if one[1] in _WORK and one[3].startswith(("view", "*"))]
+    missed = [one for one in seen if not any(_covers(policy, one) for policy in own)]
     return sorted({":".join(one[1:]) + (f" in division {one[0]}" if one[0] not in ("", "*") else "") for one in missed})
 
 

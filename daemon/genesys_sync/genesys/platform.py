@@ -1,4 +1,4 @@
-"""The platform client, put together: one session, one token, one rate budget."""
+"""The platform client, put together: one session, and for each OAuth client its token and its rate budget."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from anyio.abc import TaskGroup
 
 from genesys_sync.actions import LookOnly
 from genesys_sync.clock import Clock
-from genesys_sync.errors import ReasonCode, TransientError
 from genesys_sync.events import canonical_uuid
 from genesys_sync.genesys import media
-from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.channels import ChannelService
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import MAIN, Client
 from genesys_sync.genesys.conversations import ConversationService
 from genesys_sync.genesys.grants import Grants, objects, permissions_of
+from genesys_sync.genesys.identity import organization_of
 from genesys_sync.genesys.lanes import Lane
+from genesys_sync.genesys.pool import Pool
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.genesys.transcripts import TranscriptService
 from genesys_sync.metrics import Metrics
@@ -48,6 +48,7 @@ class Platform:
 
     organization_id  empty until `identify` has returned
     actions          how its typed operations act: each performs its own, so that whoever calls them need not
+    pool             the further OAuth clients that share the work; they take part once `pool.prove` has found them good
     tokens           `get`, `renew`, `invalidate`; raises CredentialsRefused, which everything else turns into TransientError
     """
 
@@ -61,8 +62,10 @@ class Platform:
         transcripts: TranscriptService,
         media: media.MediaStore,
         actions: Actions,
+        pool: Pool,
     ) -> None:
         self._client = client
+        self.pool = pool
         self.organization_id = ""
         self.tokens = tokens
         self.recordings = recordings
@@ -73,32 +76,11 @@ class Platform:
         self.actions = actions
 
     async def identify(self) -> str:
-        """The organisation's id, from the platform; kept as `organization_id`. What is known of the token names it; where that
-        leaves it out, or is refused, the organisation itself is asked for.
-
-        Raises CredentialsRefused, TransientError or PermanentError. Calling again asks again.
-        """
+        """The organisation's id, from the platform; kept as `organization_id`. Raises CredentialsRefused, TransientError or PermanentError.
+        Calling again asks again."""
         await self.tokens.get()
-        organization_id = await self._organization_of_token()
-        if organization_id is None:
-            reply = await self._client.call("GET", "/api/v2/organizations/me", shape=dict, lane=Lane.CONTROL)
-            organization_id = canonical_uuid(reply.body.get("id"))
-            if organization_id is None:
-                raise TransientError(
-                    "the platform does not say whose token this is: neither tokens/me nor organizations/me holds an organisation's id",
-                    code=ReasonCode.BAD_ANSWER,
-                    correlation_id=reply.correlation_id,
-                )
-        self.organization_id = organization_id
-        return organization_id
-
-    async def _organization_of_token(self) -> str | None:
-        try:
-            reply = await self._client.call("GET", "/api/v2/tokens/me", shape=dict, lane=Lane.CONTROL)
-        except PlatformRefused:
-            return None
-        organization = reply.body.get("organization")
-        return canonical_uuid(organization.get("id")) if isinstance(organization, dict) else None
+        self.organization_id = await organization_of(self._client)
+        return self.organization_id
 
     async def queues(self) -> list[Queue]:
         """Every routing queue that the client may see, of all pages. Raises CredentialsRefused, TransientError or PermanentError."""
@@ -149,21 +131,28 @@ async def connect(
     metrics: Metrics,
     random: Callable[[], float] = random_module.random,
     actions: Actions | None = None,
+    further: Mapping[str, Credentials] | None = None,
 ) -> AsyncIterator[Platform]:
     """The client, for as long as the context lasts. Nothing is sent on entering; `identify` is the first to ask. Without `actions` it is
-    there to look only: operations that act raise RuntimeError."""
+    there to look only: operations that act raise RuntimeError. `further` are OAuth clients by name that share the work."""
     rule = media.HostRule(settings.media_hosts, api=settings.api)
     async with _api_session() as session, media.session(rule, settings) as store, _background() as tasks:
-        tokens = Tokens(session, settings.login, credentials, clock=clock, timeout=settings.request_timeout)
-        client = Client(session, tokens, settings, clock=clock, metrics=metrics, random=random)
+
+        def known_by(own: Credentials, name: str) -> tuple[Tokens, Client]:
+            tokens = Tokens(session, settings.login, own, clock=clock, timeout=settings.request_timeout)
+            return tokens, Client(session, tokens, settings, clock=clock, metrics=metrics, random=random, name=name)
+
+        tokens, client = known_by(credentials, MAIN)
+        pool = Pool(client, [known_by(own, name)[1] for name, own in (further or {}).items()], clock=clock, metrics=metrics)
         yield Platform(
             client,
             tokens=tokens,
-            recordings=RecordingService(client, tasks, settings, clock=clock, metrics=metrics),
-            conversations=ConversationService(client, tasks, settings, clock=clock),
-            transcripts=TranscriptService(client, clock=clock),
+            recordings=RecordingService(pool, tasks, settings, clock=clock, metrics=metrics),
+            conversations=ConversationService(pool, tasks, settings, clock=clock),
+            transcripts=TranscriptService(pool, clock=clock),
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
             actions=actions or LookOnly(),
+            pool=pool,
         )
 
 

@@ -11,7 +11,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import canonical_uuid
 from genesys_sync.genesys.answers import PlatformRefused
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.grants import objects
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.recordings import check_id
@@ -30,7 +30,7 @@ _NOT_ENABLED = re.compile(r"\b(?:not|n't) (?:been )?enabled\b|\bdisabled\b", re.
 class TranscriptService:
     """Implements `services.Transcripts`."""
 
-    def __init__(self, client: Client, *, clock: Clock) -> None:
+    def __init__(self, client: Caller, *, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self._remembered: OrderedDict[str, tuple[float, Any]] = OrderedDict()

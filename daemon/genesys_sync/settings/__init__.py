@@ -6,11 +6,12 @@ Secrets come from files (systemd credentials, or `*_file` settings) or from the 
 Unknown keys are errors; all faults are reported at once, each with its key's path and the nearest known key.
 """
 
-from genesys_sync.settings.credentials import SECRET_LIMIT, Credentials, find_credentials, find_sentry_dsn, read_secret
+from genesys_sync.settings.credentials import SECRET_LIMIT, Credentials, find_credentials, find_further_clients, find_sentry_dsn, read_secret
 from genesys_sync.settings.loading import load, salvage
 from genesys_sync.settings.sections import (
     REGIONS,
     AuditSettings,
+    ClientSettings,
     DispatchSettings,
     FeedSettings,
     GenesysSettings,
@@ -29,6 +30,7 @@ __all__ = [
     "REGIONS",
     "SECRET_LIMIT",
     "AuditSettings",
+    "ClientSettings",
     "Credentials",
     "DispatchSettings",
     "FeedSettings",
@@ -43,6 +45,7 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "find_credentials",
+    "find_further_clients",
     "find_sentry_dsn",
     "load",
     "read_secret",

@@ -51,6 +51,25 @@ def find_credentials(settings: GenesysSettings, *, environ: Mapping[str, str] | 
     )
 
 
+def find_further_clients(settings: GenesysSettings, *, environ: Mapping[str, str] | None = None) -> dict[str, Credentials]:
+    """The OAuth clients of `genesys.clients`, by name. A file below `$CREDENTIALS_DIRECTORY` has systemd's mode.
+
+    Raises ConfigurationError with the faults of all of them.
+    """
+    directory = (os.environ if environ is None else environ).get("CREDENTIALS_DIRECTORY")
+    problems: list[str] = []
+    found = {}
+    for name, client in settings.clients.items():
+        guarded = not (directory and client.client_secret_file.is_relative_to(directory))
+        key = f"genesys.clients.{name}"
+        client_id = read_secret(client.client_id_file, f"{key}.client_id_file", problems, guarded=False)
+        secret = read_secret(client.client_secret_file, f"{key}.client_secret_file", problems, guarded=guarded)
+        found[name] = Credentials(SecretStr(client_id), SecretStr(secret), "files")
+    if problems:
+        raise ConfigurationError(problems)
+    return found
+
+
 def find_sentry_dsn(settings: SentrySettings, *, environ: Mapping[str, str] | None = None) -> SecretStr | None:
     """Where error reports go: the file named in the settings, then `SENTRY_DSN`; None when neither is given.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -56,11 +57,21 @@ def _named(value: object) -> object:
     return value
 
 
+_CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+
+
 NamedPath = Annotated[Path, BeforeValidator(_named)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClientSettings(_Section):
+    """A further OAuth client of the same organisation, which shares the work."""
+
+    client_id_file: NamedPath
+    client_secret_file: NamedPath
 
 
 class GenesysSettings(_Section):
@@ -71,6 +82,7 @@ class GenesysSettings(_Section):
     login_url: str | None = None
     client_id_file: NamedPath | None = None
     client_secret_file: NamedPath | None = None
+    clients: dict[str, ClientSettings] = Field(default_factory=dict, max_length=20)
     media_hosts: tuple[str, ...] = ("*.amazonaws.com", "*.amazonaws.eu", "*.mypurecloud.com", "*.pure.cloud", "*.us-gov-pure.cloud")
     requests_per_minute: Annotated[int, Field(ge=1)] = 300
     request_share: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -84,6 +96,14 @@ class GenesysSettings(_Section):
     downloads: Annotated[int, Field(ge=1, le=256)] = 16
     download_floor: Size = 8 << 10
     download_patience: PositiveDuration = timedelta(seconds=30)
+
+    @field_validator("clients")
+    @classmethod
+    def _well_named(cls, value: dict[str, ClientSettings]) -> dict[str, ClientSettings]:
+        for name in value:
+            if _CLIENT_NAME.fullmatch(name) is None or name == "main":
+                raise ValueError(f"{name!r}: a client's name is 1 to 31 of a-z, 0-9 and -, and not main, which is the first one")
+        return value
 
     @field_validator("region")
     @classmethod

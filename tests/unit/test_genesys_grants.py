@@ -1,0 +1,35 @@
+"""A further client must see all that the first one sees."""
+
+from typing import Any
+
+import pytest
+
+from genesys_sync.genesys.grants import lacking
+
+
+def subject(*permissions: str, division: str = "home") -> dict[str, Any]:
+    policies = [
+        dict(zip(("domain", "entityName"), one.split(":")[:2], strict=True)) | {"actions": [one.split(":")[2]]} for one in permissions
+    ]
+    return {"grants": [{"division": {"id": division}, "role": {"policies": policies}}]}
+
+
+VIEW, SENSITIVE = "recording:recording:view", "recording:recording:viewSensitiveData"
+
+
+@pytest.mark.parametrize(
+    ("own", "first", "missing"),
+    [
+        (subject(VIEW), subject(VIEW), []),
+        (subject("recording:*:*"), subject(VIEW, SENSITIVE), []),
+        (subject(VIEW), subject(VIEW, SENSITIVE), [f"{SENSITIVE} in division home"]),
+        (subject(VIEW), subject("recording:recording:*"), ["recording:recording:* in division home"]),
+        (subject(VIEW, division="home"), subject(VIEW, division="sales"), [f"{VIEW} in division sales"]),
+        (subject(VIEW, division="*"), subject(VIEW, division="sales"), []),
+        (subject(VIEW), subject(VIEW, "routing:queue:view", "architect:flow:publish"), []),
+        ({}, subject(VIEW), [f"{VIEW} in division home"]),
+        ({}, {}, []),
+    ],
+)
+def test_what_is_missing_is_named_with_its_division(own: Any, first: Any, missing: list[str]) -> None:
+    assert lacking(own, first) == missing
