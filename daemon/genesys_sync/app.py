@@ -178,11 +178,11 @@ async def _serve(opened: Opened) -> None:
         surroundings.start_soon(_prove, opened)
         surroundings.start_soon(opened.visibility.run)
         surroundings.start_soon(_feed_watchdog, opened)
+        surroundings.start_soon(_keep_tallies, opened)
         async with anyio.create_task_group() as work:
             surroundings.start_soon(_obey_signals, stop, work)
             await work.start(opened.dispatcher.run)
             surroundings.start_soon(sealer.run)
-        surroundings.start_soon(_keep_tallies, opened)
             async with anyio.create_task_group() as listening:
                 listening.start_soon(_listen, opened)
                 await stop.wait()
@@ -255,6 +255,10 @@ async def _feed_watchdog(opened: Opened) -> None:
     await sdnotify.feed(opened.pulse.well, sleep=opened.clock.sleep)
 
 
+async def _keep_tallies(opened: Opened) -> None:
+    await governance.keep(opened.ledger, opened.metrics, opened.settings.costs, clock=opened.clock)
+
+
 async def _prove(opened: Opened) -> None:
     """Keep knowing whether the ledger takes writes and whether the archive has room."""
     while True:
@@ -262,10 +266,6 @@ async def _prove(opened: Opened) -> None:
         try:
             await opened.storage.scratch.room()
             opened.condition.archive_full = False
-async def _keep_tallies(opened: Opened) -> None:
-    await governance.keep(opened.ledger, opened.metrics, opened.settings.costs, clock=opened.clock)
-
-
         except StorageError as error:
             if not opened.condition.archive_full:
                 _log.error("the archive takes nothing more", error=str(error))

@@ -6,12 +6,20 @@ Secrets come from files (systemd credentials, or `*_file` settings) or from the 
 Unknown keys are errors; all faults are reported at once, each with its key's path and the nearest known key.
 """
 
-from genesys_sync.settings.credentials import SECRET_LIMIT, Credentials, find_credentials, find_further_clients, find_sentry_dsn, read_secret
+from genesys_sync.settings.credentials import (
+    SECRET_LIMIT,
+    Credentials,
+    find_credentials,
+    find_further_clients,
+    find_sentry_dsn,
+    read_secret,
+)
 from genesys_sync.settings.loading import load, salvage
 from genesys_sync.settings.sections import (
     REGIONS,
     AuditSettings,
     ClientSettings,
+    CostsSettings,
     DispatchSettings,
     FeedSettings,
     GenesysSettings,
@@ -19,7 +27,6 @@ from genesys_sync.settings.sections import (
     HealthSettings,
     HttpSettings,
     LedgerSettings,
-    CostsSettings,
     LogSettings,
     SentrySettings,
     Settings,
@@ -31,6 +38,7 @@ __all__ = [
     "SECRET_LIMIT",
     "AuditSettings",
     "ClientSettings",
+    "CostsSettings",
     "Credentials",
     "DispatchSettings",
     "FeedSettings",
@@ -38,7 +46,6 @@ __all__ = [
     "HandlerSettings",
     "HealthSettings",
     "HttpSettings",
-    "CostsSettings",
     "LedgerSettings",
     "LogSettings",
     "SentrySettings",

@@ -96,6 +96,8 @@ class GenesysSettings(_Section):
     downloads: Annotated[int, Field(ge=1, le=256)] = 16
     download_floor: Size = 8 << 10
     download_patience: PositiveDuration = timedelta(seconds=30)
+    control_confirm: PositiveDuration = timedelta(seconds=15)
+    control_look: PositiveDuration = timedelta(milliseconds=500)
 
     @field_validator("clients")
     @classmethod
@@ -119,8 +121,6 @@ class GenesysSettings(_Section):
         if value is None:
             return None
         parts = urlsplit(value)  # a ValueError of its own is a fault of the value too
-    control_confirm: PositiveDuration = timedelta(seconds=15)
-    control_look: PositiveDuration = timedelta(milliseconds=500)
         if not (parts.scheme == "https" and parts.hostname) and not (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
             raise ValueError("must begin with https:// (http:// is taken for this machine only, as the simulator needs)")
         if parts.username is not None or parts.query or parts.fragment:
@@ -228,21 +228,6 @@ class HealthSettings(_Section):
         return host.strip("[]"), int(port)
 
 
-class LogSettings(_Section):
-    """What is logged, and how."""
-
-    format: Literal["auto", "console", "json"] = "auto"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class SentrySettings(_Section):
-    """Error reports; off until a DSN is given, in a file or in the environment variable `SENTRY_DSN`."""
-
-    dsn_file: NamedPath | None = None
-    environment: str = "production"
-
-
-class HandlerSettings(_Section):
 class CostsSettings(_Section):
     """What storage costs, for an estimate: prices by storage class, and the class in which each kind of thing lies."""
 
@@ -262,6 +247,21 @@ class CostsSettings(_Section):
         return {str(known): name for known, name in self.classes.items()}.get(kind, "platform" if kind == "uploads" else "archive")
 
 
+class LogSettings(_Section):
+    """What is logged, and how."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class SentrySettings(_Section):
+    """Error reports; off until a DSN is given, in a file or in the environment variable `SENTRY_DSN`."""
+
+    dsn_file: NamedPath | None = None
+    environment: str = "production"
+
+
+class HandlerSettings(_Section):
     """One handler: which code, which topics, under which policy. `config` belongs to the handler itself."""
 
     use: str
@@ -287,6 +287,7 @@ class Settings(_Section):
     dispatch: DispatchSettings = DispatchSettings()
     http: HttpSettings = HttpSettings()
     health: HealthSettings = HealthSettings()
+    costs: CostsSettings = CostsSettings()
     log: LogSettings = LogSettings()
     sentry: SentrySettings = SentrySettings()
     handlers: dict[str, HandlerSettings] = Field(default_factory=dict)
@@ -305,4 +306,3 @@ class Settings(_Section):
     def channel_book(self) -> Path:
         """Where the feed keeps its channels' addresses, for its owner alone: beside the ledger, which is no place for a secret."""
         return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.channels")
-    costs: CostsSettings = CostsSettings()
