@@ -42,6 +42,12 @@ class ManualClock:
         self._moved = anyio.Event()
 
 
+@pytest.fixture
+def manual_clock() -> ManualClock:
+    """A clock that moves only when told."""
+    return ManualClock()
+
+
 class Answer:
     """What came back, read to its end."""
 

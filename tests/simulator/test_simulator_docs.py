@@ -7,6 +7,7 @@ import pytest
 from genesys_sync_simulator import scenario_file
 from genesys_sync_simulator.scenario import ANALYTICS_FAULTS, EVENT_FAULTS, FORMATS, MOMENT_FAULTS, RECORDING_FAULTS, Scenario
 from genesys_sync_simulator.scenario_acting import ACTING_FAULTS
+from genesys_sync_simulator.scenario_speech import PLANTED_FORMS, REASONS, TRANSCRIPT_FAULTS, Transcripts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "simulator.md").read_text(encoding="utf-8")
 
@@ -26,6 +27,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "simulator.md").read_
         "_UPLOADS",
         "_ARCHITECT",
         "_FLOW",
+        "_TRANSCRIPTS",
+        "_PLANTED",
+        "_PROVIDERS",
     ],
 )
 def test_every_key_of_a_scenario_is_on_the_page(name: str) -> None:
@@ -36,7 +40,17 @@ def test_every_key_of_a_scenario_is_on_the_page(name: str) -> None:
 def test_every_kind_of_fault_and_format_is_on_the_page() -> None:
     assert [
         kind
-        for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *ACTING_FAULTS, *FORMATS)
+        for kind in (
+            *RECORDING_FAULTS,
+            *EVENT_FAULTS,
+            *MOMENT_FAULTS,
+            *ANALYTICS_FAULTS,
+            *ACTING_FAULTS,
+            *TRANSCRIPT_FAULTS,
+            *REASONS,
+            *PLANTED_FORMS,
+            *FORMATS,
+        )
         if f"`{kind}`" not in PAGE
     ] == []
 
@@ -44,7 +58,16 @@ def test_every_kind_of_fault_and_format_is_on_the_page() -> None:
 def test_the_defaults_on_the_page_are_the_defaults() -> None:
     rows = {cells[1].strip(" `"): cells[2].strip(" `") for line in PAGE.splitlines() if len(cells := line.split("|")) == 5}
     default = Scenario()
-    for section in (default.calls, default.recordings, default.platform, default.control, default.uploads, default.architect):
+    for section in (
+        default.calls,
+        default.recordings,
+        default.platform,
+        default.providers,
+        Transcripts(),
+        default.control,
+        default.uploads,
+        default.architect,
+    ):
         for key in section.__dataclass_fields__:
             stated = rows.get(key)
             if stated is None or stated in ("all six", "unlimited"):
