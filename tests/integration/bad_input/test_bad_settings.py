@@ -1,0 +1,133 @@
+"""Settings of docs/specs/bad-input.md, B34 to B38, given to the command itself: its exit code and every sentence, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SECRET = "correct-horse-battery-staple"
+MINIMAL = 'genesys.region = "us_east_1"\n'
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    said: str
+
+
+def command(folder: Path, settings: str | None, *words: str, env: Mapping[str, str] | None = None) -> Ended:
+    """`genesys-sync run` in this folder with these settings, as a user would start it."""
+    if settings is not None:
+        (folder / "settings.toml").write_text(settings, encoding="utf-8")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GENESYS")}
+    client = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET}
+    done = subprocess.run(
+        [sys.executable, "-m", "genesys_sync", "run", *words],
+        cwd=folder,
+        env={**clean, **(client if env is None else env)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert SECRET not in said
+    return Ended(done.returncode, said)
+
+
+def test_b34_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:
+    faulty = MINIMAL + '[storage]\nrot = "x"\nroot = ""\n[feed]\nsilence = 30\nqueues = 7\n[dispatch]\nmax_crashes = "many"\n'
+    env = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET, "GENESYS_SYNC_LOG__LEVEL": "loud"}
+    ended = command(tmp_path, faulty, "--set", "dispatch.lease=1", env=env)
+    assert ended.code == 78
+    for sentence in (
+        "storage.rot: unknown key; did you mean 'root'?",
+        "storage.root: must not be empty: name a path",
+        "feed.silence: 30 is not a duration: write a number with its unit",
+        "feed.queues: must be a list",
+        "dispatch.max_crashes: must be a whole number",
+        "(from GENESYS_SYNC_LOG__LEVEL)",
+        "(from --set dispatch.lease)",
+        "CONFIG_INVALID: 7 faults in the configuration",
+    ):
+        assert sentence in ended.said
+
+
+@pytest.mark.parametrize("text", ["a = 1\na = 2\n", "[feed\n", 'feed.queues = ["a"\tb]\n'])
+def test_b34_what_is_no_toml_is_told_with_its_place(tmp_path: Path, text: str) -> None:
+    ended = command(tmp_path, text)
+    assert ended.code == 78
+    assert "settings.toml: not valid TOML" in ended.said
+    assert "line " in ended.said
+
+
+def test_b35_a_secret_in_the_settings_is_taken_for_exposed(tmp_path: Path) -> None:
+    ended = command(tmp_path, MINIMAL + f'genesys.client_secret = "{SECRET}"\n')
+    assert ended.code == 78
+    assert "genesys.client_secret: SECRET_EXPOSED" in ended.said
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "sentence"),
+    [(0o644, SECRET, "SECRET_EXPOSED: "), (0o600, "", "is empty"), (0o600, "\n", "is empty")],
+)
+def test_b35_a_secret_that_others_can_read_or_that_is_none_is_refused(tmp_path: Path, mode: int, text: str, sentence: str) -> None:
+    for name, content in (("id", "id"), ("secret", text)):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(mode)
+    ended = command(tmp_path, MINIMAL + 'genesys.client_id_file = "id"\ngenesys.client_secret_file = "secret"\n', env={})
+    assert ended.code == 78
+    assert "genesys.client_secret_file: " in ended.said
+    assert sentence in ended.said
+
+
+def test_b36_an_archive_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ended = command(tmp_path, MINIMAL + 'storage.root = "./file/archive"\nhealth.listen = "127.0.0.1:0"\n')
+    assert ended.code == 78
+    assert "storage.root: DATA_DIR_UNSAFE: " in ended.said
+
+
+WEBHOOK = """
+[handlers.tell]
+use = "webhook"
+[handlers.tell.config]
+url = "{url}"
+secrets_env = "HOOK"
+"""
+
+
+@pytest.mark.parametrize(
+    "url", ["http://receiver.example/x", "ftp://receiver.example", "https://user:pw@receiver.example", "https://receiver.example/#x", "/x"]
+)
+def test_b38_an_endpoint_that_cannot_be_used_is_told_with_its_reason(tmp_path: Path, url: str) -> None:
+    ended = command(tmp_path, MINIMAL + WEBHOOK.format(url=url))
+    assert ended.code == 78
+    assert "handlers.tell.config" in ended.said
+    assert "ENDPOINT_INVALID: must" in ended.said
+    assert url not in ended.said
+
+
+def test_an_interrupt_while_the_command_is_still_being_imported_is_130_and_no_traceback(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "genesys_sync", "status"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.rstrip().endswith("genesys_sync.errors"):  # one of the first that the command needs, of some hundreds
+            process.send_signal(signal.SIGINT)
+            break
+    said += process.stderr.read()
+    assert process.wait(timeout=30) == 130
+    assert "Traceback" not in said
+    process.stderr.close()
