@@ -19,6 +19,7 @@ from genesys_sync.genesys import media
 from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import MAIN, Client
+from genesys_sync.genesys.control import ControlService
 from genesys_sync.genesys.conversations import ConversationService
 from genesys_sync.genesys.grants import Grants, objects, permissions_of
 from genesys_sync.genesys.identity import organization_of
@@ -61,6 +62,7 @@ class Platform:
         conversations: ConversationService,
         transcripts: TranscriptService,
         media: media.MediaStore,
+        control: ControlService,
         actions: Actions,
         pool: Pool,
     ) -> None:
@@ -73,6 +75,7 @@ class Platform:
         self.transcripts = transcripts
         self.channels = ChannelService(client, tokens)
         self.media = media
+        self.control = control
         self.actions = actions
 
     async def identify(self) -> str:
@@ -144,6 +147,7 @@ async def connect(
 
         tokens, client = known_by(credentials, MAIN)
         pool = Pool(client, [known_by(own, name)[1] for name, own in (further or {}).items()], clock=clock, metrics=metrics)
+        acting = actions or LookOnly()
         yield Platform(
             client,
             tokens=tokens,
@@ -151,7 +155,8 @@ async def connect(
             conversations=ConversationService(pool, tasks, settings, clock=clock),
             transcripts=TranscriptService(pool, clock=clock),
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
-            actions=actions or LookOnly(),
+            control=ControlService(client, settings, clock=clock, actions=acting),
+            actions=acting,
             pool=pool,
         )
 

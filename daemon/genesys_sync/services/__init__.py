@@ -10,6 +10,17 @@ from datetime import datetime
 
 from genesys_sync.clock import Clock
 from genesys_sync.services.actions import Action, Actions
+from genesys_sync.services.control import (
+    Check,
+    ControlForbidden,
+    Controlled,
+    ControlRefused,
+    Directive,
+    NotConfirmed,
+    RecordingControl,
+    RecordingMedia,
+    RecordingStatus,
+)
 from genesys_sync.services.platform import Genesys
 from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
 from genesys_sync.services.speech import NoFiles, TranscriptFile, TranscriptFiles, TranscriptionSettings, Transcripts
@@ -19,7 +30,12 @@ __all__ = [
     "Action",
     "Actions",
     "Audit",
+    "Check",
+    "ControlForbidden",
+    "ControlRefused",
+    "Controlled",
     "Conversations",
+    "Directive",
     "Downloaded",
     "Genesys",
     "Http",
@@ -30,7 +46,11 @@ __all__ = [
     "MediaPart",
     "MediaUrl",
     "NoFiles",
+    "NotConfirmed",
+    "RecordingControl",
     "RecordingInfo",
+    "RecordingMedia",
+    "RecordingStatus",
     "Recordings",
     "Scratch",
     "Services",

@@ -33,6 +33,7 @@ from genesys_sync.services import (
     TranscriptFiles,
     TranscriptionSettings,
 )
+from genesys_sync.testing.control import FakeControl
 from genesys_sync.testing.samples import ORGANIZATION_ID
 
 T = TypeVar("T")
@@ -182,6 +183,7 @@ class FakeGenesys:
         self.recordings = FakeRecordings(media)
         self.conversations = FakeConversations()
         self.transcripts = FakeTranscripts(media)
+        self.control = FakeControl()
         self.requests: list[tuple[str, str, Mapping[str, str] | None, object | None]] = []
         self._answers: defaultdict[tuple[str, str], _Script[Any]] = defaultdict(_Script)
 
