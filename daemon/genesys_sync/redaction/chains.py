@@ -1,0 +1,118 @@
+"""Numbers that go over several segments, and over both speakers: runs are linked to chains.
+
+Links of the first kind: between the two runs stands nothing but confirmations and fillers. Of the second: the same speaker goes on
+where the other put in whatever it may be. What hangs together by the second kind alone counts as a list: it has to be longer,
+or asked for, before it is taken for one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from genesys_sync.redaction.lexicon import SOFT
+from genesys_sync.redaction.spoken import WORD, Run
+from genesys_sync.redaction.stream import Stream
+
+_MOST_SEGMENTS = 5
+_MOST_SOFT = 90  # characters
+
+
+@dataclass(slots=True)
+class Chain:
+    """Runs that are one number. `digits`: of all of them, what one speaker only repeated of the other's words left out."""
+
+    runs: list[Run]
+    digits: str
+    listed: bool
+
+    @property
+    def month(self) -> bool:
+        return any(run.month for run in self.runs)
+
+
+def chains_of(stream: Stream, runs: Sequence[Run]) -> list[Chain]:
+    """Every run in exactly one chain; chains in the order of their first runs."""
+    parents = list(range(len(runs)))
+
+    def root(i: int) -> int:
+        while parents[i] != i:
+            parents[i] = parents[parents[i]]
+            i = parents[i]
+        return i
+
+    loose: list[tuple[int, int]] = []
+    last_of: dict[int, int] = {}
+    links = _Links(stream)
+    for i, run in enumerate(runs):
+        speaker = stream.speakers[run.segment]
+        before = {i - 1, last_of.get(speaker, -1)} - {-1}
+        for j in before:
+            strength = links.between(runs[j], run)
+            if strength == "strong":
+                parents[root(i)] = root(j)
+            elif strength == "loose":
+                loose.append((j, i))
+        last_of[speaker] = i
+    listed: set[int] = set()
+    for j, i in loose:
+        a, b = root(j), root(i)
+        if a != b:
+            parents[b] = a
+            listed.add(a)
+    members: dict[int, list[Run]] = {}
+    marked: set[int] = set()
+    for i, run in enumerate(runs):
+        members.setdefault(root(i), []).append(run)
+    marked = {root(i) for i in listed}
+    return [
+        Chain(parts, _without_echo(stream, parts), listed=key in marked or any(part.listed for part in parts))
+        for key, parts in members.items()
+    ]
+
+
+def _without_echo(stream: Stream, runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        return runs[0].digits
+    said: dict[int, str] = {}
+    out: list[str] = []
+    for run in runs:
+        speaker = stream.speakers[run.segment]
+        if run.digits and any(other != speaker and run.digits in digits for other, digits in said.items()):
+            continue
+        said[speaker] = said.get(speaker, "") + run.digits
+        out.append(run.digits)
+    return "".join(out)
+
+
+class _Links:
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def between(self, left: Run, right: Run) -> str | None:
+        """`strong`, `loose`, or None where the two runs have nothing to do with each other."""
+        stream = self._stream
+        apart = right.segment - left.segment
+        if not 0 < apart <= _MOST_SEGMENTS:
+            return None
+        if not self._soft(left.end, stream.end_of(left.segment)) or not self._soft(stream.starts[right.segment], right.start):
+            return None
+        if right.atoms <= 1 and len(right.digits) <= 2 and not self._soft(right.end, stream.end_of(right.segment)):
+            return None  # "one moment please" goes on with nothing
+        speaker = stream.speakers[right.segment]
+        same = speaker == stream.speakers[left.segment]
+        strength = "strong"
+        for segment in range(left.segment + 1, right.segment):
+            if not self._soft(stream.starts[segment], stream.end_of(segment)):
+                if not same or stream.speakers[segment] == speaker:
+                    return None
+                strength = "loose"
+        return strength
+
+    def _soft(self, start: int, end: int) -> bool:
+        if end - start > _MOST_SOFT:
+            return False
+        return all(word in SOFT or word in _SHORT for word in WORD.findall(self._stream.low[start:end]))
+
+
+_SHORT = frozenset({"s", "m", "c", "d", "l", "j", "ll", "ve", "re", "est"})

@@ -1,0 +1,132 @@
+"""E-mail addresses, as they are written and as they are spoken: "john dot smith at example dot com"."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from genesys_sync.redaction import findings as types
+from genesys_sync.redaction.findings import Finding, Hidden
+from genesys_sync.redaction.lexicon import SOUNDS, SPELLING, Kind, word_set
+from genesys_sync.redaction.stream import Stream
+
+_LOCAL: Final = re.compile(r"[^\s@,;:<>()\[\]\"\0]{1,64} ?$")
+_DOMAIN: Final = re.compile(r" ?[\w-]{1,63}(?:(?: \. |\.)[\w-]{1,63}){0,8}")
+_PIECE: Final = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+_DOT: Final = re.compile(r"\b(?:dot|point|punkt|punto)\b")
+_LOOK: Final = 120  # characters on either side
+
+_AT: Final = frozenset({"at", "arroba", "arobase", "klammeraffe", "ät", "ett"})
+_DOTS: Final = frozenset({"dot", "point", "punkt", "punto"})
+_JOINTS: Final = _DOTS | {
+    "underscore",
+    "hyphen",
+    "dash",
+    "minus",
+    "plus",
+    "unterstrich",
+    "bindestrich",
+    "tiret",
+    "guion",
+    "guión",
+    "barra",
+    "bajo",
+}
+_NOISES: Final = frozenset({"um", "uh", "er", "erm", "äh", "ähm", "euh"})
+_NO_NAMES: Final = word_set(
+    """
+    look looking us me website site web online is it it's visit page find here more home available shop store arrive meet are him her
+    them you information check available details everything started ends sold seen live read www posted listed was stay
+    """
+)
+_INTRODUCTIONS: Final = word_set(
+    """
+    is it's its to email e-mail mail address und and on an a the my at es c'est ist adresse correo so that's be
+    """
+)
+_MOST_DOMAIN: Final = 8
+
+
+def find_emails(stream: Stream, hidden: Hidden) -> None:
+    """Adds every address to `hidden`."""
+    _find_written(stream, hidden)
+    _find_spoken(stream, hidden)
+
+
+def _find_written(stream: Stream, hidden: Hidden) -> None:
+    at = stream.text.find("@")
+    while at >= 0:
+        local = _LOCAL.search(stream.text[max(at - 65, 0) : at])
+        domain = _DOMAIN.match(stream.text, at + 1)
+        if local is not None and domain is not None:
+            start, end = at - (local.end() - local.start()), domain.end()
+            value = stream.low[start:end].replace(" ", "")
+            hidden.add(Finding(start, end, types.EMAIL, "email_written", value))
+        at = stream.text.find("@", at + 1)
+
+
+def _find_spoken(stream: Stream, hidden: Hidden) -> None:
+    done = 0
+    for dot in _DOT.finditer(stream.low):
+        if dot.start() < done:
+            continue
+        pieces = list(_PIECE.finditer(stream.low, max(done, dot.start() - _LOOK), min(dot.end() + _LOOK, len(stream.low))))
+        words = [piece.group() for piece in pieces]
+        here = next((i for i, piece in enumerate(pieces) if piece.start() == dot.start()), None)
+        if here is None:
+            continue
+        ats = [i for i in range(max(here - _MOST_DOMAIN, 1), here - 1) if words[i] in _AT]
+        if not ats:
+            continue
+        at = ats[-1]
+        first, last = _local(words, at), _domain(words, here)
+        if first is None or words[at + 1] == "www" or last == here:
+            continue
+        start, end = pieces[first].start(), pieces[last].end()
+        if hidden.overlaps(start, end) or end <= done:
+            continue
+        value = "".join("@" if i == at else "." if words[i] in _DOTS else words[i] for i in range(first, last + 1))
+        hidden.add(Finding(start, end, types.EMAIL, "email_spoken", value))
+        done = end
+
+
+def _spelled(word: str) -> bool:
+    sound = SOUNDS.get(word)
+    return len(word) == 1 or word in SPELLING or word.isdecimal() or (sound is not None and sound.kind not in (Kind.DATE, Kind.DOT))
+
+
+def _local(words: list[str], at: int) -> int | None:
+    """The first word of what stands before the at sign; None where that is no name."""
+    first = at - 1
+    if words[first] in _NOISES and first:
+        first -= 1
+    while first > 0:
+        word, before = words[first], words[first - 1]
+        if before in _JOINTS or word in _JOINTS or before in _NOISES:
+            joined = True
+        elif _spelled(word):
+            numeral = len(word) > 1 and word not in SPELLING
+            joined = (_spelled(before) and (before != "a" or not numeral)) or (numeral and before not in _INTRODUCTIONS | _NO_NAMES)
+        else:
+            joined = False
+        if not joined:
+            break
+        first -= 1
+    while first < at - 1 and words[first] in _NOISES:
+        first += 1
+    if first == at - 1 and words[first] in _NO_NAMES | _INTRODUCTIONS:
+        return None
+    return first
+
+
+def _domain(words: list[str], dot: int) -> int:
+    """The last word of what stands after it: one after each dot."""
+    last = dot
+    while last + 1 < len(words) and words[last] in _DOTS:
+        last += 1
+        if last + 1 < len(words) and words[last + 1] in _DOTS:
+            last += 1
+        elif len(words[last]) == 1:
+            while last + 1 < len(words) and len(words[last + 1]) == 1 and words[last + 1] not in ("a", "i"):
+                last += 1
+    return last

@@ -1,0 +1,160 @@
+"""What a number is, and whether it is hidden: the policy of docs/howto/redact.md.
+
+What decides to hide is the count of digits and what was said before. Shapes and checksums choose the label among what is hidden;
+none of them ever decides to show.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from genesys_sync.redaction import findings as types
+
+LONG: Final = 12
+"""From here on every run of digits is hidden, whatever it was called."""
+
+ENOUGH: Final = 7
+"""From here on a run of digits is hidden, unless it was called something that is no person's."""
+
+_SMALL: Final = {
+    types.CVV: r"cv[vc]2?|c v [vc]|security code|card verification|verification value|digits? on the (?:back|front|signature)|on the back|"
+    r"card code|prüfziffer|pruefziffer|prüfnummer|kartenprüf\w*|cryptogramme|código de seguridad|codigo de seguridad|sicherheitscode|"
+    r"code de sécurité",
+    types.EXPIRY: r"expir\w*|exp|valid (?:un)?til|valid (?:thru|through|to)|good (?:thru|through|until|till)|gültig bis|"
+    r"gueltig bis|verfall\w*|ablaufdatum|caduc\w+|vence|vencimiento|date d.expiration|valable jusqu\w*",
+    types.DATE_OF_BIRTH: r"dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|"
+    r"nacimiento|nací|naci|nacid[oa]|cumpleaños",
+    types.SSN: r"social(?: security)?(?: number)?|ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
+    types.CODE: r"pin(?: code| number)?|pass ?code|one[- ]time (?:code|password)|verification code|otp|password|access code|tan|geheimzahl|"
+    r"kennwort|mot de passe|contraseña",
+}
+_LARGE: Final = {
+    types.IBAN: r"i ?ban",
+    types.PHONE: r"phone\w*|mobile|cell(?:phone)?|call (?:me|us|him|her|back)|reach (?:me|us|him|her|you)|text me|fax|tele\w+|tel|handy\w*|"
+    r"rufnummer|portable|téléphone|teléfono|móvil|celular|whatsapp",
+    types.CARD: r"\w*card|visa|master ?card|amex|american express|maestro|discover|kreditkarte|karten?nummer|karte|carte|tarjeta|"
+    r"long number|digits on the front",
+    types.NUMBER: r"account|routing|sort code|member\w*|policy|customer (?:number|id)|passport|licen[cs]e|medicare|insurance|konto\w*|"
+    r"compte|cuenta|steuer\w*|nhs|patient",
+}
+BENIGN: Final = "BENIGN"
+"""Named as something that is no person's: an order, a room, a version."""
+
+_BENIGN: Final = (
+    r"order\w*|tickets?|cases?|reference|ref|tracking|confirmation|invoices?|serial|booking|reservation|rooms?|flight|model|parts?|sku|error|"
+    r"versions?|pages?|item|product|bestell\w*|auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
+)
+
+
+def _contexts(table: dict[str, str], benign: str) -> re.Pattern[str]:
+    groups = [f"(?P<{name}>{words})" for name, words in table.items()]
+    return re.compile(rf"\b(?:{'|'.join(groups)}|(?P<{BENIGN}>{benign}))\b")
+
+
+_FOR_SMALL: Final = _contexts(_SMALL, _BENIGN)
+_FOR_LARGE: Final = _contexts(
+    {types.SSN: _SMALL[types.SSN], types.DATE_OF_BIRTH: _SMALL[types.DATE_OF_BIRTH]} | _LARGE, _BENIGN + "|years?"
+)
+_AFTER: Final = re.compile(
+    r"\W{0,3}(?:is|that'?s|as|for|are|c'est|ist|es)?\W{0,2}(?:it'?s )?(?:my|the|a|your|their|meine|ma|mi)? ?"
+    r"(?:[a-z]+ )?(?:" + "|".join(f"(?P<{name}>{words})" for name, words in (_SMALL | _LARGE).items()) + r")\b"
+)
+_CLOSE: Final = 12
+"""Words between what a short number is called and the number."""
+
+
+def said_before(tail: str, *, small: bool) -> str | None:
+    """The last thing named in `tail`, a type or BENIGN; None where nothing is named. `tail` is lower case."""
+    found: re.Match[str] | None = None
+    for found in (_FOR_SMALL if small else _FOR_LARGE).finditer(tail):  # noqa: B007 - the last one is wanted
+        pass
+    if found is None:
+        return None
+    if small and len(tail[found.end() :].split()) > _CLOSE:
+        return None
+    return found.lastgroup
+
+
+def said_after(head: str) -> str | None:
+    """The type that the words straight after a number give it; None where they give none."""
+    match = _AFTER.match(head)
+    return None if match is None else match.lastgroup
+
+
+def small_type(context: str | None, digits: str, *, month: bool, shaped_as_date: bool) -> str | None:
+    """The type under which a number of fewer than seven digits, or a date, is hidden; None: it is shown."""
+    count = len(digits)
+    dated = month or shaped_as_date
+    hides = {
+        types.CVV: 3 <= count <= 4 and not month,
+        types.EXPIRY: month or 3 <= count <= 8,
+        types.DATE_OF_BIRTH: dated or 4 <= count <= 8,
+        types.SSN: count >= 3,
+        types.CODE: 4 <= count <= 8 and not month,
+    }
+    return context if context is not None and hides.get(context, False) else None
+
+
+def label(digits: str, written: str, context: str | None, regions: tuple[str, ...]) -> tuple[str, str]:
+    """(type, rule) for a long number that is hidden. `written`: as it stands in the text."""
+    count = len(digits)
+    if context in (types.SSN, types.PHONE, types.CARD) and count <= 19 and not (context == types.CARD and count < 10):
+        return context, "asked_for"
+    if 13 <= count <= 19:
+        if _luhn(digits):
+            return types.CARD, "check_digit"
+        if count in (15, 16) and digits[0] in "23456":
+            return types.CARD, "card_shape"
+    if re.fullmatch(r"\d{3}[- ]\d\d[- ]\d{4}", written) is not None:
+        return types.SSN, "ssn_shape"
+    if context == types.NUMBER and not written.startswith(("+", "plus")):
+        return types.NUMBER, "asked_for"
+    if count <= 15 and (count == 7 or _is_phone(digits, written, regions)):
+        return types.PHONE, "phone_shape" if count == 7 else "numbering_plan"
+    return types.NUMBER, "long_number"
+
+
+def _luhn(digits: str) -> bool:
+    from stdnum import luhn  # on first use, as phonenumbers
+
+    return luhn.is_valid(digits)
+
+
+def _is_phone(digits: str, written: str, regions: tuple[str, ...]) -> bool:
+    import phonenumbers  # 19 ms: only where a number is to be named
+
+    plus = written.startswith(("+", "plus"))
+    for region in (None,) if plus else regions:
+        try:
+            number = phonenumbers.parse(("+" if plus else "") + digits, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_possible_number(number):
+            return True
+    return False
+
+
+_TYPED: Final = re.compile(
+    r"(?<![\d.:/-])(?:"
+    r"(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])|"  # 2026-11-21
+    r"(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|[12]\d|3[01])[-/.](?:19|20)?\d\d|"  # 21.11.2026, 11/21/26
+    r"(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?|"  # 10:30
+    r"\d{1,3}(?:,\d{3}){1,2}(?:\.\d\d)?|"  # 1,250,000.00
+    r"\d{1,6}\.\d\d"  # 1249.99
+    r")(?![\d:/-]|[.,]\d)"
+)
+
+
+def without_dates_and_amounts(written: str, digits: str) -> str:
+    """The digits of a written run that are neither of a date, a time nor an amount as people write them."""
+    if not _TYPED.search(written):
+        return digits
+    return "".join(c for c in _TYPED.sub(" ", written) if c.isdecimal())
+
+
+_DATE_SHAPE: Final = re.compile(r"\d{1,4}[-/. ]{1,2}\d{1,2}[-/. ]{1,2}\d{2,4}")
+
+
+def is_date_shape(written: str) -> bool:
+    return _DATE_SHAPE.fullmatch(written) is not None

@@ -1,0 +1,115 @@
+"""From runs of digits to what is hidden. Left to right, looking back only at what is left once everything before is hidden:
+so a transcript that was redacted is not redacted further."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from genesys_sync.redaction import findings as types
+from genesys_sync.redaction import labels
+from genesys_sync.redaction.chains import Chain, chains_of
+from genesys_sync.redaction.findings import Finding, Hidden
+from genesys_sync.redaction.ibans import after_iban, before_iban
+from genesys_sync.redaction.lexicon import UNITS
+from genesys_sync.redaction.spoken import Run, runs_of
+from genesys_sync.redaction.stream import Stream
+
+_LOOK_BACK: Final = 160  # characters
+_SEGMENTS_BACK: Final = 3
+_LOOK_AHEAD: Final = 60
+_CURRENCY_BEFORE: Final = re.compile(r"[$€£¥₹]\s?$")
+_UNIT_AFTER: Final = re.compile(r"[\s-]{0,2}(?:%|€|£|\$|(" + "|".join(sorted(UNITS)) + r")\b)")
+_GLUED_BEFORE: Final = re.compile(r"(?:\bplus |[a-z]{1,4}[-/]?|[(+]{1,2})$")
+_GLUED_AFTER: Final = re.compile(r"[a-z]{1,4}\b(?!')")
+_PART_OF: Final = frozenset({types.DATE_OF_BIRTH, types.EXPIRY})
+
+
+def find_numbers(stream: Stream, hidden: Hidden, regions: tuple[str, ...]) -> None:
+    """Adds to `hidden` every number that the policy hides."""
+    for chain in chains_of(stream, runs_of(stream, hidden)):
+        decided = _decide(stream, hidden, chain, regions)
+        if decided is not None:
+            _hide(stream, hidden, chain, *decided)
+
+
+def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ...]) -> tuple[str, str] | None:
+    count = len(chain.digits)
+    first, last = chain.runs[0], chain.runs[-1]
+    if count < 3 and not (chain.month and sum(run.atoms for run in chain.runs) > 1):
+        return None
+    tail = _tail(stream, hidden, first.start)
+    shaped = labels.is_date_shape(stream.low[first.core_start : first.core_end])
+    if count <= 8 or chain.month:
+        context = labels.said_before(tail, small=True)
+        kind = labels.small_type(context, chain.digits, month=chain.month, shaped_as_date=shaped)
+        if kind is not None:
+            return kind, "asked_for"
+    after = labels.said_after(stream.low[last.end : min(stream.end_of(last.segment), last.end + _LOOK_AHEAD)])
+    if count < labels.ENOUGH:
+        kind = labels.small_type(after, chain.digits, month=chain.month, shaped_as_date=shaped)
+        return None if kind is None or kind in _PART_OF else (kind, "named_after")
+    return _decide_long(stream, chain, labels.said_before(tail, small=False), after, regions)
+
+
+def _decide_long(stream: Stream, chain: Chain, before: str | None, after: str | None, regions: tuple[str, ...]) -> tuple[str, str] | None:
+    first, last = chain.runs[0], chain.runs[-1]
+    written = stream.low[first.start : last.end]
+    left = "".join(
+        labels.without_dates_and_amounts(stream.low[run.start : run.end], run.digits) if run.written else run.digits for run in chain.runs
+    )
+    if len(left) < labels.ENOUGH:
+        return None
+    context = after if before is None else before
+    count = len(chain.digits)
+    if count < labels.LONG:
+        international = stream.low[max(first.core_start - 1, 0) : first.core_start] == "+"
+        if context == labels.BENIGN and not international:
+            return None
+        amount = _CURRENCY_BEFORE.search(stream.low, max(first.start - 2, 0), first.start) or _UNIT_AFTER.match(stream.low, last.end)
+        if (chain.listed or amount) and (context is None or context == labels.BENIGN) and not international:
+            return None
+    start = first.core_start
+    if stream.low[max(start - 5, 0) : start] == "plus " or stream.low[max(start - 1, 0) : start] == "+":
+        written = "+" + written
+    return labels.label(chain.digits, written, context, regions)
+
+
+def _tail(stream: Stream, hidden: Hidden, position: int) -> str:
+    tail = hidden.tail(stream.low, position, _LOOK_BACK)
+    cut = len(tail)
+    for _ in range(_SEGMENTS_BACK + 1):
+        cut = tail.rfind("\n", 0, cut)
+        if cut < 0:
+            return tail
+    return tail[cut:]
+
+
+def _hide(stream: Stream, hidden: Hidden, chain: Chain, kind: str, rule: str) -> None:
+    first, last = chain.runs[0], chain.runs[-1]
+    value = chain.digits
+    start, end = _edges(stream, first, kind)[0], _edges(stream, last, kind)[1]
+    if len(value) >= labels.ENOUGH:
+        before = before_iban(stream, first.core_start)
+        if before is not None:
+            kind, rule, start = types.IBAN, "iban_shape", min(before, start)
+            end = after_iban(stream, last.core_end, end)
+    for run in chain.runs:
+        low, high = _edges(stream, run, kind)
+        hidden.add(Finding(start if run is first else low, end if run is last else high, kind, rule, value))
+
+
+def _edges(stream: Stream, run: Run, kind: str) -> tuple[int, int]:
+    """The run with what is written to it: `+`, a bracket, letters without a space."""
+    if kind in _PART_OF:
+        return run.start, run.end
+    start, end = run.core_start, run.core_end
+    floor = stream.starts[run.segment]
+    window = stream.low[max(floor, start - 6) : start]
+    glued = _GLUED_BEFORE.search(window)
+    if glued is not None:
+        start -= len(window) - glued.start()
+    match = _GLUED_AFTER.match(stream.low, end, stream.end_of(run.segment)) if stream.low[end - 1 : end].isdecimal() else None
+    if match is not None:
+        end = match.end()
+    return start, end
