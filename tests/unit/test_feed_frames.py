@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import example, given
@@ -83,6 +86,9 @@ def test_each_kind_of_frame_is_recognised(tree: object, frame: Frame) -> None:
         (b'{"a":1e400}', FaultCode.FRAME_BAD_NUMBER),
         (b'{"a":' + b"9" * 5000 + b"}", FaultCode.FRAME_BAD_NUMBER),
         (b'{"a":-' + b"9" * 3000 + b"}", FaultCode.FRAME_BAD_NUMBER),
+        (b'{"id":"A","id":"B"}', FaultCode.FRAME_DUPLICATE_KEY),
+        (b'{"a":{"b" : 1,"c":[{"b":1 ,\n"b":2}]}}', FaultCode.FRAME_DUPLICATE_KEY),
+        (b'{"a":"\\u003a","b":1,"b":1}', FaultCode.FRAME_DUPLICATE_KEY),
         (b"{}", FaultCode.EVENT_UNKNOWN_SHAPE),
         (b'{"topicName":7,"eventBody":{}}', FaultCode.EVENT_UNKNOWN_SHAPE),
         (b'{"topicName":"v2.flows.x"}', FaultCode.EVENT_UNKNOWN_SHAPE),
@@ -95,6 +101,25 @@ def test_each_fault_has_its_own_code(data: bytes, code: FaultCode) -> None:
 
     assert isinstance(frame, BadFrame)
     assert frame.code is code
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(body=st.dictionaries(st.text(max_size=4), JSON, min_size=1, max_size=4), ascii_only=st.booleans(), indent=st.none() | st.just(1))
+def test_a_key_that_stands_twice_is_found_wherever_and_however_it_is_written(
+    body: dict[str, Any], ascii_only: bool, indent: int | None
+) -> None:
+    sound = json.dumps(body, ensure_ascii=ascii_only, indent=indent)
+    key = json.dumps(next(iter(body)), ensure_ascii=True).replace(":", "\\u003a")
+    for text, twice in ((sound, False), (f'{{{key}:":\\u003A:",{sound[1:]}', True)):
+        frame = parse(f'{{"topicName":"v2.x","eventBody":[{text}]}}'.encode())
+        assert isinstance(frame, BadFrame)
+        assert (frame.code is FaultCode.FRAME_DUPLICATE_KEY) is twice
 
 
 def test_a_frame_without_a_usable_body_still_tells_its_topic() -> None:

@@ -247,6 +247,14 @@ async def test_missing_permissions_leave_it_not_ready_until_they_are_granted(sta
         assert [channel for channel, _ in stage.platform.put] == ["channel-1", "channel-1"]
 
 
+async def test_an_organisation_without_queues_is_looked_at_again_soon(staged: Staged) -> None:
+    async with staged(prepare=lambda stage: stage.platform.listed.clear()) as stage:
+        await stage.until(lambda: stage.feed.state.cause is Cause.NOTHING_PERMITTED)
+        stage.platform.listed.append(Queue(QUEUE, "Sales"))
+        await stage.clock.advance(15)
+        await stage.live()
+
+
 async def test_a_new_queue_is_subscribed_without_reconnecting(staged: Staged) -> None:
     async with staged(queue_refresh=timedelta(seconds=20)) as stage:
         await stage.live()

@@ -221,6 +221,45 @@ async def test_the_duration_is_held_against_the_call_and_in_doubt_against_the_pl
     assert (event.topic, event.body["warnings"] if event.topic == "media.verified" else event.body["reason"]) == verdict
 
 
+def without_last_mark(ogg: bytes, *, pages_less: int = 0) -> bytes:
+    """The Ogg file whose last page is not marked as such; `pages_less` pages are cut off before that."""
+    starts = [at for at in range(len(ogg) - 4) if ogg[at : at + 4] == b"OggS"]
+    data = bytearray(ogg[: starts[-pages_less]] if pages_less else ogg)
+    last = starts[-1 - pages_less]
+    data[last + 5] &= ~4
+    data[last + 22 : last + 26] = bytes(4)
+    data[last + 22 : last + 26] = ogg_checksum(data[last:]).to_bytes(4, "little")
+    return bytes(data)
+
+
+def ogg_checksum(page: bytes) -> int:
+    crc = 0
+    for byte in page:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x04C11DB7 if crc & 0x80000000 else crc << 1) & 0xFFFFFFFF
+    return crc
+
+
+@pytest.mark.parametrize("name", ["ogg_opus", "ogg_vorbis"])
+@pytest.mark.parametrize(
+    ("pages_less", "durations", "verdict"),
+    [
+        (0, (12.0,), ("media.verified", ["END_MISSING"])),
+        (0, (60.0,), ("media.rejected", "TRUNCATED")),
+        (0, (), ("media.rejected", "TRUNCATED")),
+        (6, (12.0,), ("media.rejected", "TRUNCATED")),
+    ],
+)
+async def test_an_ogg_stream_without_its_end_passes_only_when_it_is_as_long_as_the_call(
+    make: Make, sounds: Mapping[str, bytes], name: str, pages_less: int, durations: tuple[float, ...], verdict: tuple[str, Any]
+) -> None:
+    data = without_last_mark(sounds[name], pages_less=pages_less)
+    async with make(fetches=1) as harness:
+        (event,) = (await harness.handle(await archived(harness, data, durations=durations, content_type="audio/ogg"))).emit
+    assert (event.topic, event.body["warnings"] if event.topic == "media.verified" else event.body["reason"]) == verdict
+
+
 async def test_silence_is_a_warning_or_a_reason_as_configured(make: Make) -> None:
     header = b"RIFF$\xfa\0\0WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0\x80>\0\0\2\0\x10\0data\0\xfa\0\0"
     silent = header + bytes(64000)
