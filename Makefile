@@ -12,7 +12,7 @@ help:
 	@echo "make demo      the main job, end to end, against the simulator (about 40 s)"
 	@echo "make test      every test that is quick (under 5 minutes)"
 	@echo "make test-all  the long proofs too: 2 GB recording, more kills"
-	@echo "make acceptance  faults, kills and power cuts; what is lost, altered, late (docs/howto/acceptance.md)"
+	@echo "make acceptance  faults, kills and power cuts; what is lost, altered, late (about 5 minutes; ARGS=--long for all)"
 	@echo "make check     ruff, mypy strict, import-linter"
 	@echo "make bench     measurements, as ratios"
 

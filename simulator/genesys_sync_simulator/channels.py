@@ -98,14 +98,26 @@ class Channel:
         self.singles = frozenset(single for topic in self.topics for single in expanded(topic))
 
 
+@dataclass(slots=True)
+class Silence:
+    """A time in which frames that a client had asked for reached no socket at all; epoch seconds of the first and the last of them."""
+
+    begun: float
+    ended: float
+    frames: int = 1
+
+
 class Hub:
-    """All channels of the organisation."""
+    """All channels of the organisation. `silences` are what nobody heard, oldest first."""
 
     def __init__(self, rules: PlatformRules) -> None:
         self._rules = rules
         self._channels: dict[str, Channel] = {}
         self.lost = 0
         """Frames that a subscription would have brought if a socket had been open."""
+        self.silences: list[Silence] = []
+        self._silent = False
+        self._asked_for: set[str] = set()
 
     def create(self, token: Token, now: float) -> Channel:
         """A new channel; the client's least recently used one goes when there are too many, those without a socket first."""
@@ -161,11 +173,24 @@ class Hub:
         sent = 0
         for channel in self.living(now):
             if topic in channel.singles:
+                self._asked_for.add(topic)
                 if channel.socket is not None and channel.socket.send(frame):
                     sent += 1
                 else:
                     self.lost += 1
+        if topic in self._asked_for:
+            self._note(now, heard=sent > 0)
         return sent
+
+    def _note(self, now: float, *, heard: bool) -> None:
+        if heard:
+            self._silent = False
+        elif self._silent:
+            self.silences[-1].ended = now
+            self.silences[-1].frames += 1
+        else:
+            self._silent = True
+            self.silences.append(Silence(now, now))
 
     def notice(self, channel: Channel, kind: str, *, reason: str, message: str) -> None:
         """A `v2.system.…` message of the platform's own to one channel."""

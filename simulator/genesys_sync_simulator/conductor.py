@@ -70,6 +70,8 @@ class Conductor:
             await platform.clock.sleep(platform.world.moment(due.offset) - platform.now())
             await self._play(due)
         finals = [file_state(recording, recording.final_at) for recording in plan.recordings]
+        for silence in platform.hub.silences:
+            platform.truth.write("unheard", begun=iso(silence.begun), ended=iso(silence.ended), frames=silence.frames)
         platform.truth.write(
             "scenario_finished",
             calls=len(plan.calls),

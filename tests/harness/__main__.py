@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in chosen if name not in known]:
         sys.stderr.write(f"there is no row {unknown[0]}; the rows are {', '.join(row.name for row in ROWS)}\n")
         return EX_USAGE
-    rows = [row for row in ROWS if row.name.upper() in chosen]
+    rows = [row for row in ROWS if row.name.upper() in chosen and (options.long or options.only or not row.long)]
     folder = Path(options.folder) if options.folder else Path(tempfile.mkdtemp(prefix="genesys-sync-acceptance-"))
     began = time.monotonic()
     results: dict[str, Result] = {}
@@ -52,10 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(_line(result) + "\n")
             sys.stdout.flush()
     ordered = [results[row.name] for row in rows]
+    left_out = [row.name for row in ROWS if row.long and row not in rows and not options.only]
     sys.stdout.write("\n" + table(ordered) + "\n")
     for result in ordered:
         if result.words and result.verdict is not Verdict.PASS:
             sys.stdout.write(f"\n{result.row.name} {result.verdict}\n" + "".join(f"  {word}\n" for word in result.words))
+    if left_out:
+        sys.stdout.write(f"\nin the long form only: {', '.join(left_out)}\n")
     bad = [result for result in ordered if result.verdict in (Verdict.FAIL, Verdict.UNKNOWN)]
     sys.stdout.write(f"\n{len(ordered)} rows, {len(bad)} not as promised, {time.monotonic() - began:.0f} s; evidence in {folder}\n")
     return 1 if bad else 0

@@ -70,13 +70,13 @@ class DidNotHappen(Exception):
     """Something that the row waited for did not come true."""
 
 
-def wait_until(fact: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_until(fact: Callable[[], Any], seconds: float, what: str, *, every: float = 0.1) -> Any:
     """The first true answer. Raises DidNotHappen."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := fact():
             return answer
-        time.sleep(0.1)
+        time.sleep(every)
     raise DidNotHappen(f"{what}: not within {seconds:.0f} s")
 
 
@@ -135,6 +135,10 @@ class Daemon:
     @property
     def archive(self) -> Path:
         return self.seen_root / str(self.folder / "archive").lstrip("/")
+
+    @property
+    def trail(self) -> Path:
+        return self.seen_root / str(self.folder / "state" / "audit").lstrip("/")
 
     def command(self, *words: str) -> list[str]:
         options = [part for override in self.overrides for part in ("--set", override)]
@@ -286,8 +290,9 @@ class Bench:
         self.stack.callback(lambda: one.kill() if one.running else None)
         return one
 
-    def settle(self, platform: Simulator, daemon: Daemon, receiver: Receiver, seconds: float = 60) -> bool:
-        """Until the world has ended, everything in it was told, and no gap is open; whether that came true in time."""
+    def settle(self, platform: Simulator, daemon: Daemon, receiver: Receiver, seconds: float = 60, *, deaf: bool = False) -> bool:
+        """Until the world has ended, everything in it was told, and (unless the row ends `deaf`) no gap is open; whether that came true
+        in time."""
         deadline = time.monotonic() + seconds
 
         def told() -> bool:
@@ -300,7 +305,9 @@ class Bench:
             return all(line["recordingId"] in names or (not line["good"] and line["conversationId"] in names) for line in lines)
 
         try:
-            wait_until(told, max(1.0, deadline - time.monotonic()), "everything told")
+            wait_until(told, max(1.0, deadline - time.monotonic()), "everything told", every=0.3)
+            if deaf:
+                return True
             # a daemon that has just begun has not yet noted what it missed; once it is ready, it has
             wait_until(lambda: daemon.ready() == 200, max(5.0, deadline - time.monotonic()), "the daemon is ready")
             wait_until(lambda: daemon.status().get("openGaps") == 0, max(5.0, deadline - time.monotonic()), "no open gap")
@@ -311,7 +318,7 @@ class Bench:
 
     def conclude(self, platform: Simulator, daemon: Daemon, receiver: Receiver, terms: Terms, *, seconds: float = 60) -> Finding:
         """Waits for rest, stops the daemon, and judges. The daemon must run, and must end with 0."""
-        self.settle(platform, daemon, receiver, seconds)
+        self.settle(platform, daemon, receiver, seconds, deaf=terms.ends_deaf)
         gaps = daemon.status().get("openGaps")
         status = daemon.stop()
         if status != 0:
@@ -326,6 +333,8 @@ class Bench:
             requests=list(receiver.requests),
             secret=receiver.secret,
             open_gaps=gaps,
+            trail=formats.read_trail(daemon.trail),
+            silences=formats.read_silences(platform.truth_log),
         )
         return judge(evidence, terms)
 

@@ -14,79 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .formats import Archive, Letter, Request, Sidecar, Truth
-
-REASONS = frozenset(
-    {
-        "ATTEMPTS_EXHAUSTED",
-        "TIME_EXHAUSTED",
-        "TIMED_OUT",
-        "HANDLER_CRASHED",
-        "HANDLER_FAILED",
-        "HANDLER_REFUSED",
-        "UNREACHABLE",
-        "RATE_LIMITED",
-        "REQUEST_REFUSED",
-        "UNAUTHORIZED",
-        "FORBIDDEN",
-        "NOT_FOUND",
-        "BAD_ANSWER",
-        "DELETED_UPSTREAM",
-        "FILESTATE_ERROR",
-        "NEVER_APPEARED",
-        "NOT_READY",
-        "MEDIA_URL_EXPIRED",
-        "URL_REFUSED",
-        "BODY_LENGTH_MISMATCH",
-        "DOWNLOAD_INTERRUPTED",
-        "DOWNLOAD_TOO_SLOW",
-        "MEDIA_CHANGED",
-        "VERIFIER_FAILED",
-        "STORAGE_FULL",
-        "STORAGE_FAILED",
-        "ID_INVALID",
-        "RECEIVER_REFUSED",
-        "RECEIVER_UNREACHABLE",
-    }
-)
-"""The closed list of reason codes of dead letters."""
-
-WITHHELD = frozenset(
-    {
-        "EMPTY",
-        "ERROR_PAGE",
-        "CONTAINER_FORBIDDEN",
-        "NOT_MEDIA",
-        "HEADER_ONLY",
-        "TRUNCATED",
-        "JUNK_APPENDED",
-        "DECODE_FAILED",
-        "DURATION_MISMATCH",
-        "MEDIA_SILENT",
-        "MEDIA_ALTERED",
-        "MEDIA_MISSING",
-        "VERIFIER_CRASHED",
-        "VERIFIER_OVERRUN",
-        "VERIFIER_MEMORY",
-    }
-)
-"""Why the verifier withholds a file."""
-
-TRUE_REASONS: Mapping[str, frozenset[str]] = {
-    "error_page": frozenset({"ERROR_PAGE"}),
-    "header_only": frozenset({"HEADER_ONLY"}),
-    "truncated": frozenset({"TRUNCATED"}),
-    "silent": frozenset({"MEDIA_SILENT"}),
-    "deleted": frozenset({"DELETED_UPSTREAM"}),
-    "archived": frozenset({"NOT_READY"}),
-    "error_state": frozenset({"FILESTATE_ERROR"}),
-}
-"""For each fault that spoils a recording, the reasons that tell the truth about it."""
-
-MAY_BE_ARCHIVED = frozenset({"silent", "archived"})
-"""Spoilt recordings that may lie in the archive: silence is accepted with a word, what was archived upstream can be restored."""
+from .formats import NO_TRAIL, Archive, Letter, Request, Sidecar, Trail, Truth
+from .reasons import MAY_BE_ARCHIVED, REASONS, TRUE_REASONS, WITHHELD
 
 CLOCK_TOLERANCE = 300.0
+CLOCKS = 0.25
+"""Seconds by which two processes may differ about one moment: each has read the machine's clock once, and frames take their time."""
 SHOWN = 20
 
 
@@ -101,7 +34,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a run left behind. `open_gaps` is None when nobody could be asked."""
+    """What a run left behind. `open_gaps` is None when nobody could be asked. `silences` are the intervals (epoch seconds) in which
+    nobody heard what the platform told."""
 
     truth: Sequence[Truth]
     archive: Archive
@@ -109,6 +43,8 @@ class Evidence:
     requests: Sequence[Request]
     secret: bytes
     open_gaps: int | None
+    trail: Trail = NO_TRAIL
+    silences: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +55,7 @@ class Terms:
     slo        seconds from available (or the end of the fault, `calm_at`) to told; beyond it a recording is late
     blind      formats in which a changed byte before the first hash cannot be seen by anybody: altered there is reported, not a breach
     reasons    further true reasons, by fault
+    ends_deaf  the row ends without a live connection: what nobody heard since then has no gap yet, and comes by reconciliation
     """
 
     least: int = 20
@@ -126,6 +63,7 @@ class Terms:
     calm_at: float = 0.0
     blind: frozenset[str] = frozenset()
     reasons: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    ends_deaf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +123,8 @@ def judge(evidence: Evidence, terms: Terms) -> Finding:
     _delivered(evidence, terms, finding)
     _stable_ids(evidence.requests, finding)
     _authentic(evidence, finding)
-    if evidence.open_gaps is None:
-        finding.unproved.append("nobody could be asked for open gaps")
-    elif evidence.open_gaps:
-        finding.breach("I11", "gaps", f"{evidence.open_gaps} gaps are still open")
+    _chained(evidence, finding)
+    _gaps(evidence, terms, finding)
     if len(evidence.truth) < terms.least:
         finding.unproved.append(f"only {len(evidence.truth)} recordings were created, {terms.least} are the least")
     if not any(one.accepted for one in evidence.requests):
@@ -365,3 +301,33 @@ def _authentic(evidence: Evidence, finding: Finding) -> None:
             finding.breach("I8", one.id, "carries no signature that verifies")
         elif not stamp.isdecimal() or abs(int(stamp) - one.at) > CLOCK_TOLERANCE:
             finding.breach("I8", one.id, f"was stamped {stamp}, and came at {one.at:.0f}")
+
+
+def _chained(evidence: Evidence, finding: Finding) -> None:
+    """I10: the audit trail follows from its first entry to its last, and tells of each recording that is archived."""
+    trail = evidence.trail
+    if trail.broken:
+        finding.breach("I10", "trail", trail.broken)
+    elif not trail.entries:
+        finding.unproved.append("there is no audit trail")
+    for sidecar in evidence.archive.sidecars if trail.entries and not trail.broken else ():
+        if ("recording.archive", sidecar.recording_id) not in trail.done:
+            finding.breach("I10", sidecar.recording_id, "was archived, and the audit trail does not say so")
+
+
+def _gaps(evidence: Evidence, terms: Terms, finding: Finding) -> None:
+    """I11: no gap is open; and whenever nobody heard what the platform told, there is a gap that was closed."""
+    if evidence.open_gaps is None:
+        finding.unproved.append("nobody could be asked for open gaps")
+    elif evidence.open_gaps and not terms.ends_deaf:
+        finding.breach("I11", "gaps", f"{evidence.open_gaps} gaps are still open")
+    closed = sorted((gap.begun, gap.ended) for gap in evidence.trail.gaps if gap.closed)
+    for begun, ended in evidence.silences:
+        reached = begun
+        for start, end in closed:
+            if start <= reached + CLOCKS:
+                reached = max(reached, end)
+        if reached + CLOCKS < ended and not terms.ends_deaf:
+            finding.breach(
+                "I11", f"{begun:.3f}-{ended:.3f}", f"nobody heard the platform, and no closed gap covers it beyond {reached:.3f}"
+            )

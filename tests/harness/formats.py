@@ -88,6 +88,29 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """An interval in which the daemon says that it heard nothing; epoch seconds. `closed`: it says that it has asked for what it missed."""
+
+    begun: float
+    ended: float
+    cause: str
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The sealed audit trail. `broken` says in one sentence what does not follow; empty when all does. `done` are actions and targets."""
+
+    entries: int = 0
+    broken: str = ""
+    gaps: tuple[Gap, ...] = ()
+    done: frozenset[tuple[str, str]] = frozenset()
+
+
+NO_TRAIL = Trail()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request that reached the receiver. `at` is the receiver's clock; `answered` the status, 0 when it was cut off before."""
 
@@ -192,6 +215,31 @@ def _hashed(path: Path) -> tuple[str, int]:
             digest.update(piece)
             size += len(piece)
     return digest.hexdigest(), size
+
+
+def read_trail(folder: Path) -> Trail:
+    """The daily files as docs/specs/audit.md describes them, with the hash of each line computed anew."""
+    root, entries = bytes(32), []
+    for path in sorted(folder.glob("*.jsonl")):
+        for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+            root = hashlib.sha256(b"\0" + line[83:-1] + root).digest()
+            entry = json.loads(line[83:-1])
+            entries.append(entry)
+            if line[9:73] != root.hex().encode() or entry["seq"] != len(entries):
+                return Trail(len(entries), f"{path.name}, line {number} does not follow")
+    bounds: dict[str, list[tuple[int, int, str]]] = {"gap.open": [], "gap.close": []}
+    for entry in entries:
+        if entry["action"] in bounds:
+            facts = entry["facts"]
+            bounds[entry["action"]].append((facts["fromMs"], facts["toMs"], facts["cause"]))
+    closed = set(bounds["gap.close"])
+    gaps = tuple(Gap(begun / 1000, ended / 1000, cause, (begun, ended, cause) in closed) for begun, ended, cause in bounds["gap.open"])
+    return Trail(len(entries), "", gaps, frozenset((entry["action"], entry["target"]) for entry in entries))
+
+
+def read_silences(path: Path) -> tuple[tuple[float, float], ...]:
+    """Intervals of a truth log in which what was asked for reached nobody; epoch seconds."""
+    return tuple((moment(line["begun"]), moment(line["ended"])) for line in read_truth(path, "unheard"))
 
 
 def read_letters(text: str) -> tuple[Letter, ...]:

@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +42,12 @@ class Proxy:
         self.seen: Counter[str] = Counter()
         self.poisoned: dict[str, str] = {}
         self.handshakes: deque[bytes] = deque()
+        self.refusal = b""
+        """While not empty, the answer to every upgrade."""
+        self.attempts: list[float] = []
+        """When upgrades were asked for; monotonic seconds."""
+        self.limited: list[float] = []
+        """When a request was answered with 429."""
         self.media: Callable[[str], Toxic | None] = lambda _path: None
         self.latency = 0.0
         self._down = False
@@ -166,11 +173,13 @@ class _Link:
     async def run(self) -> None:
         await self.proxy.hold()
         head = await self._head(self.reader)
-        if head.startswith(b"GET /channels/") and self.proxy.handshakes:
-            self.proxy.seen["handshakes refused"] += 1
-            self.writer.write(self.proxy.handshakes.popleft())
-            await self.writer.drain()
-            return
+        if head.startswith(b"GET /channels/"):
+            self.proxy.attempts.append(time.monotonic())
+            if self.proxy.handshakes or self.proxy.refusal:
+                self.proxy.seen["handshakes refused"] += 1
+                self.writer.write(self.proxy.handshakes.popleft() if self.proxy.handshakes else self.proxy.refusal)
+                await self.writer.drain()
+                return
         source, self.upstream = await asyncio.open_connection(_HOST, self.proxy.behind, limit=_HEAD)
         self._look(head)
         self.upstream.write(head)
@@ -235,6 +244,8 @@ class _Link:
             await self._frames(source)
             return
         while chunk := await self._next(source):
+            if chunk.startswith(b"HTTP/1.1 429 "):
+                self.proxy.limited.append(time.monotonic())
             toxic = self._armed()
             if toxic is not None:
                 if not await self._spoil(source, toxic, chunk):

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from tests.harness import formats
-from tests.harness.checker import REASONS, Evidence, Finding, Terms, Verdict, judge
+from tests.harness.checker import Evidence, Finding, Terms, Verdict, judge
+from tests.harness.reasons import REASONS
 
 SECRET = b"k" * 32
 NOW = 1_790_000_000.0
@@ -67,7 +68,9 @@ def whole() -> Evidence:
     )
     told = [verified(one) for one in good]
     told += [verified(deleted, kind="recording.lost", parts=[]), verified(page, kind="media.rejected", parts=[])]
-    return Evidence((*good, deleted, page), archive, (letter,), told, SECRET, 0)
+    gaps = (formats.Gap(NOW - 60, NOW - 50, "restart", closed=True), formats.Gap(NOW - 50, NOW - 40, "closed", closed=True))
+    trail = formats.Trail(30, "", gaps, frozenset(("recording.archive", one.recording_id) for one in good))
+    return Evidence((*good, deleted, page), archive, (letter,), told, SECRET, 0, trail, [(NOW - 59, NOW - 41)])
 
 
 def broken(finding: Finding) -> set[str]:
@@ -87,6 +90,10 @@ def sidecar(one: formats.Truth) -> formats.Sidecar:
 def without_first(evidence: Evidence) -> Evidence:
     archive = replace(evidence.archive, media=evidence.archive.media[1:], sidecars=evidence.archive.sidecars[1:])
     return replace(evidence, archive=archive)
+
+
+def with_trail(**change: Any) -> Callable[[Evidence], Evidence]:
+    return lambda evidence: replace(evidence, trail=replace(evidence.trail, **change))
 
 
 def with_archive(change: Callable[[formats.Archive], dict[str, Any]]) -> Callable[[Evidence], Evidence]:
@@ -161,7 +168,13 @@ DAMAGES: list[tuple[str, str, Callable[[Evidence], Evidence]]] = [
         "I8",
         lambda one: replace(one, requests=[*one.requests, replace(signed("dlv-y", b"{}"), at=NOW + 90_000)]),
     ),
+    ("a trail that does not follow", "I10", with_trail(broken="2026-09-21.jsonl, line 3 does not follow")),
+    ("archived, and the trail does not say so", "I10", with_trail(done=frozenset())),
     ("an open gap", "I11", lambda one: replace(one, open_gaps=2)),
+    ("unheard, and no gap", "I11", with_trail(gaps=())),
+    ("unheard for longer than the gap", "I11", lambda one: replace(one, silences=[(NOW - 59, NOW - 30)])),
+    ("unheard before the gap", "I11", lambda one: replace(one, silences=[(NOW - 70, NOW - 55)])),
+    ("a gap that nobody closed", "I11", with_trail(gaps=(formats.Gap(NOW - 60, NOW - 40, "restart", closed=False),))),
 ]
 
 
@@ -173,7 +186,7 @@ def test_what_breaks_an_invariant_is_named(invariant: str, damage: Callable[[Evi
 
 
 def test_every_invariant_has_a_damage() -> None:
-    assert {invariant for _, invariant, _ in DAMAGES} == {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I11"}
+    assert {invariant for _, invariant, _ in DAMAGES} == {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I10", "I11"}
 
 
 @pytest.mark.parametrize(
@@ -181,8 +194,9 @@ def test_every_invariant_has_a_damage() -> None:
     [
         lambda one: replace(one, truth=(), archive=formats.Archive(), letters=(), requests=[]),
         lambda one: replace(one, open_gaps=None),
+        with_trail(entries=0),
     ],
-    ids=["nothing happened", "nobody could be asked"],
+    ids=["nothing happened", "nobody could be asked", "no audit trail"],
 )
 def test_a_run_that_proves_nothing_is_unknown(idle: Callable[[Evidence], Evidence]) -> None:
     assert judge(idle(whole()), Terms()).verdict is Verdict.UNKNOWN

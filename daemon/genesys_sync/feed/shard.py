@@ -79,7 +79,8 @@ class Shard:
         self._changed = anyio.Event()
         self._too_big = ""
         self._frame_too_big = False
-        self._starvation = Starvation(after=kit.settings.starved_after.total_seconds())
+        self._starvation = Starvation(after=kit.settings.starved_after.total_seconds(), margin=kit.settings.backfill_settle.total_seconds())
+        self._deaf_from_ms: int | None = None
         self._keeper = ChannelKeeper(
             shard=number,
             platform=kit.platform,
@@ -120,6 +121,8 @@ class Shard:
         if self._starvation.ended(conversation_id, ended_ms, self._clock.epoch_ms()):
             _log.error("stream_starved", shard=self.number, action="the channel is replaced; what it did not bring is found by back-fill")
             self._kit.book.evicted()
+            if self._deaf_from_ms is None:
+                self._deaf_from_ms = self._starvation.heard_ms
             for link in self._links:
                 link.replace(Cause.STREAM_STARVED)
 
@@ -246,11 +249,18 @@ class Shard:
             await link.leave()
         elif link.heard_ms < successor.live_ms:
             await self._kit.backfill.missed(link.heard_ms, successor.live_ms, link.ending.cause)
+        await self._was_deaf(successor.live_ms)
         self._links.remove(link)
         group.start_soon(self._abandon, link.channel.id)
         _log.info(
             "channel_rolled", shard=self.number, cause=link.cause, renew_in=round(successor.channel.renew_at - self._clock.monotonic())
         )
+
+    async def _was_deaf(self, until_ms: int) -> None:
+        """A starved stream looked alive while it brought nothing: that was a gap too."""
+        if self._deaf_from_ms is not None:
+            await self._kit.backfill.missed(self._deaf_from_ms, until_ms, Cause.STREAM_STARVED)
+            self._deaf_from_ms = None
 
     async def _abandon(self, channel_id: str) -> None:
         """Spare the platform what nobody listens to. It may refuse: the channel may be another token's by now, or gone."""
@@ -301,6 +311,7 @@ class Shard:
     async def _went_dark(self, link: Link) -> tuple[Ending, float]:
         ending = link.ending or Ending(cause=Cause.CLOSED)
         now = self._clock.monotonic()
+        await self._was_deaf(link.heard_ms)
         self._links.remove(link)
         self._covered_ms = max(self._covered_ms, link.heard_ms)
         self._dark_since = ending.cause

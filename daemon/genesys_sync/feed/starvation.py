@@ -6,15 +6,17 @@ from typing import Final
 
 CALLS: Final = 3
 """So many conversations must have ended unheard: one alone may be a matter of two clocks."""
-_MARGIN_MS: Final = 60_000
 _KEPT: Final = 1000
 
 
 class Starvation:
-    """One shard's stream. Times are `Clock.epoch_ms`; `after` is in seconds."""
+    """One shard's stream. Times are `Clock.epoch_ms`; `after` is in seconds, and so is `margin`, by which the platform's clock may differ
+    from ours. `heard_ms` is when it last brought an event, or went live."""
 
-    def __init__(self, *, after: float) -> None:
+    def __init__(self, *, after: float, margin: float = 60.0) -> None:
+        self.heard_ms = 0
         self._after_ms = round(after * 1000)
+        self._margin_ms = round(margin * 1000)
         self._since_ms: int | None = None
         self._unheard: set[str] = set()
         self.starved = False
@@ -22,7 +24,7 @@ class Starvation:
 
     def live(self, now_ms: int) -> None:
         """A connection went live: what ended before does not speak against it."""
-        self._since_ms = now_ms
+        self.heard_ms = self._since_ms = now_ms
         self._unheard.clear()
 
     def dark(self) -> None:
@@ -31,13 +33,13 @@ class Starvation:
 
     def event(self, now_ms: int) -> None:
         """An event came."""
-        self._since_ms = now_ms
+        self.heard_ms = self._since_ms = now_ms
         self._unheard.clear()
         self.starved = False
 
     def ended(self, conversation_id: str, ended_ms: int, now_ms: int) -> bool:
         """Analytics shows an end that this stream must have told of. True when that makes it starved: once for each silence."""
-        if self._since_ms is None or now_ms - self._since_ms < self._after_ms or ended_ms < self._since_ms + _MARGIN_MS:
+        if self._since_ms is None or now_ms - self._since_ms < self._after_ms or ended_ms < self._since_ms + self._margin_ms:
             return False
         if len(self._unheard) < _KEPT:
             self._unheard.add(conversation_id)

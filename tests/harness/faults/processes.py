@@ -10,9 +10,8 @@ from functools import partial
 from ..bench import Bench, Daemon, wait_until
 from ..checker import Terms
 from ..receiver import Receiver
-from .rows import Played, Row, scenario
+from .rows import READY_WITHIN, Played, Row, scenario
 
-READY_WITHIN = 5.0
 KILLED_OFTEN = (
     "handlers.discover.attempts=1000",
     "handlers.archive.attempts=1000",

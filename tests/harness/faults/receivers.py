@@ -58,10 +58,10 @@ def gone(bench: Bench) -> Played:
     if "tell" not in parked:
         bench.problems.append(f"status does not name the parked handler: {parked}")
     receiver.manners = lambda _name, _attempt: "ok"
+    waited = len(receiver.accepted())
     done = daemon.call("resume", "tell")
     if done.returncode != 0:
         bench.problems.append(f"resume ended with {done.returncode}")
-    waited = len(receiver.accepted())
     finding = bench.conclude(platform, daemon, receiver, Terms(calm_at=time.time()))
     brought = len(receiver.accepted()) - waited
     return Played(f"{receiver.played['gone']} x 410", f"parked, then {brought} completions after resume", finding, brought > 0)

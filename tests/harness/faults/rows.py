@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..bench import Bench
+from ..bench import Bench, Simulator
 from ..checker import Finding
+
+READY_WITHIN = 5.0
+"""Seconds within which a daemon that was killed is ready again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +28,13 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One fault. `needs` gives the reason why it cannot be played here, or an empty text."""
+    """One fault. `needs` gives the reason why it cannot be played here, or an empty text. `long`: played in the long form only."""
 
     name: str
     fault: str
     play: Callable[[Bench], Played]
     needs: Callable[[], str] = field(default=lambda: "")
+    long: bool = False
 
 
 def scenario(number: int, rate: float, /, **tables: Mapping[str, Any]) -> str:
@@ -44,6 +51,14 @@ def scenario(number: int, rate: float, /, **tables: Mapping[str, Any]) -> str:
     for name, keys in merged.items():
         lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
     return "\n".join(lines) + "\n"
+
+
+def token(platform: Simulator) -> str:
+    """A token of the daemon's own client, for another program that shares it."""
+    form = {"grant_type": "client_credentials", "client_id": platform.said["clientId"], "client_secret": platform.said["clientSecret"]}
+    request = urllib.request.Request(f"{platform.said['loginUrl']}/oauth/token", data=urllib.parse.urlencode(form).encode())
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.loads(answer.read())["access_token"])
 
 
 def _toml(value: Any) -> str:
