@@ -6,6 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
+from genesys_sync_simulator.plan import make
+from genesys_sync_simulator.scenario_file import load
+
 pytestmark = pytest.mark.anyio
 
 CALL = {"calls": {"count": 1, "duration": "60s"}, "recordings": {"available_after": "1s"}}
@@ -83,6 +86,11 @@ async def test_a_lost_change_never_happens(play) -> None:
             assert (await state(sim, call.id))["recordingState"] == wanted
 
 
+def test_the_shipped_scenario_has_live_recorded_calls_for_ten_minutes() -> None:
+    calls = make(load("control")).calls
+    assert [(call.began <= 1, call.ended, len(call.recordings)) for call in calls] == [(True, 600, 1)] * 4
+
+
 async def test_a_call_that_is_not_recorded_stays_so(play) -> None:
     async with play({"calls": {"count": 1, "duration": "60s", "recordings_per_call": [0]}}) as sim:
         call = await live(sim)
@@ -155,6 +163,7 @@ async def test_a_call_that_has_ended_is_refused(play, scenario, method, path, do
 async def test_a_user_records_ad_hoc_and_snippets(play) -> None:
     async with play({**USER, "calls": {"count": 1, "duration": "60s", "recordings_per_call": [2]}}, log_in=False) as sim:
         await sim.log_in("u", "s")
+        assert (await sim.call("GET", "/api/v2/users/me")).json["name"] == "genesys-sync"
         call = await live(sim, at=2)
         participant = f"/api/v2/conversations/calls/{call.id}/participants/{call.legs[0].participant_id}"
         assert (await sim.call("PATCH", participant, json={"recording": True})).status == 202

@@ -204,6 +204,19 @@ async def test_a_resumable_store_goes_on_where_it_was(play, status) -> None:
         assert (page["bytesReceived"], page["stored"]) == (size, True)
 
 
+async def test_a_cut_on_a_resumable_store_costs_only_what_was_on_its_way(play) -> None:
+    async with play({"uploads": {"resumable": True}, "faults": {"upload_cut": 1}}) as sim:
+        offer, size = await offered(sim), len(DATA)
+        async with await opened(sim, offer, DATA, f"Content-Range: bytes 0-{size - 1}/{size}\r\n") as stream:
+            with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await stream.receive()
+        asked = await put(sim, offer, b"", **{"Content-Range": f"bytes */{size}"})
+        there = int(asked.headers["Range"].removeprefix("bytes=0-")) + 1
+        rest = await put(sim, offer, DATA[there:], **{"Content-Range": f"bytes {there}-{size - 1}/{size}"})
+        page = (await sim.call("GET", "/simulator/uploads", token="")).json["uploads"][0]
+        assert (rest.status, page["bytesReceived"]) == (200, size)
+
+
 async def test_a_resumable_store_keeps_what_came_before_a_client_died(play) -> None:
     async with play({"uploads": {"resumable": True}}) as sim:
         offer, size = await offered(sim), len(DATA)

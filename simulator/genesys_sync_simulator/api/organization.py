@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 
 from aiohttp import web
@@ -69,7 +70,11 @@ def _identity_routes(platform: Platform) -> list[web.RouteDef]:
             }
         )
 
-    async def me(_: web.Request) -> web.Response:
+    async def me(request: web.Request) -> web.Response:
+        client = token(request).client
+        if client.user:
+            own_id = str(uuid.uuid5(uuid.UUID(plan.organization_id), client.id))
+            return reply({"id": own_id, "name": client.name, "state": "active", "selfUri": f"/api/v2/users/{own_id}"})
         raise ApiError(
             400, "not.a.user", "This request requires a user context. Client credentials cannot be used for requests to this endpoint."
         )

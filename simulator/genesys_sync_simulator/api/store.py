@@ -20,6 +20,7 @@ from genesys_sync_simulator.presign import Refusal
 _CHUNK: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _QUESTION: Final = re.compile(r"bytes \*/(\d+)")
 _LARGEST: Final = 5 << 30
+_MOST_PARCELS: Final = 20_000
 _BROKEN: Final = (OSError, aiohttp.ClientPayloadError, PayloadEncodingError)
 """How a body ends that does not come to its end."""
 
@@ -32,6 +33,8 @@ def offer(
     recording = folder == "uploads"
     parcel = Parcel(path, headers, stored, room, resumable=recording and platform.scenario.uploads.resumable, spoilable=recording)
     platform.parcels[path] = parcel
+    if len(platform.parcels) > _MOST_PARCELS:
+        del platform.parcels[next(iter(platform.parcels))]
     return parcel, platform.base_url + platform.presigner.sign(path, now=platform.now(), life=life, method="PUT", headers=headers)
 
 
