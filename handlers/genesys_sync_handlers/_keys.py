@@ -67,5 +67,20 @@ def quarantine_key(key: str, revision: int) -> str:
     return f"quarantine/{folder}/{recording_id}.r{revision}.{ending}"
 
 
+def transcript_key(day: date, conversation_id: str, communication_id: str, recording_id: str | None, ending: str) -> str:
+    """The key of one form of a transcript: `raw.json` as the platform had it, `json` our model, `vtt`, `srt`, `txt`."""
+    recording = "" if recording_id is None else f".{recording_id}"
+    return f"{_transcripts(day, conversation_id)}/{communication_id}{recording}.{ending}"
+
+
+def transcript_sidecar_key(day: date, conversation_id: str, communication_id: str) -> str:
+    """The key of what is known of all transcripts of one communication."""
+    return f"{_transcripts(day, conversation_id)}/{communication_id}.archive.json"
+
+
+def _transcripts(day: date, conversation_id: str) -> str:
+    return f"transcripts/{day:%Y/%m/%d}/{conversation_id}"
+
+
 def _folder(day: date, conversation_id: str) -> str:
     return f"recordings/{day:%Y/%m/%d}/{conversation_id}"

@@ -1,0 +1,171 @@
+"""Fetches transcript files and lays them into the archive: raw, in our model, in the forms that were asked for, the sidecar last.
+
+The sidecar of a communication tells of all its files, and of nobody who spoke in them. It is written after what it tells of, so a run
+that finds a file there repeats its result without asking the platform; and it stays when redaction takes the originals away, so that
+nobody fetches them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+from anyio import to_thread
+
+from genesys_sync.plugin import MediaUrlExpired, ReasonCode, Services, TranscriptFile, TransientError, iso
+from genesys_sync.transcripts import (
+    FILE_LIMIT,
+    FORMS,
+    Communication,
+    Form,
+    Transcript,
+    TranscriptUnreadable,
+    people_of,
+    read_document,
+    read_file,
+    written,
+)
+from genesys_sync_handlers._keys import transcript_key, transcript_sidecar_key
+
+SCHEMA = "genesys-sync/transcript@1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Whose transcripts these are, and where they go."""
+
+    day: date
+    conversation_id: str
+    communication: Communication
+    ended_at: datetime
+
+    @property
+    def sidecar(self) -> str:
+        return transcript_sidecar_key(self.day, self.conversation_id, self.communication.id)
+
+    def key(self, recording_id: str | None, ending: str) -> str:
+        return transcript_key(self.day, self.conversation_id, self.communication.id, recording_id, ending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """One file read. `stored` is what its event says; None where it was not laid into the archive, because nothing is said in it
+    (`empty`) or because of its language."""
+
+    stored: Mapping[str, Any] | None = None
+    empty: bool = False
+
+
+class TranscriptStore:
+    """Everything that the handler does with files."""
+
+    def __init__(self, services: Services, *, forms: Sequence[Form], languages: Sequence[str], names: bool) -> None:
+        self._services = services
+        self._forms = tuple(form for form in FORMS if form != "json" and form in forms)
+        self._languages = frozenset(language.lower() for language in languages)
+        self._names = names
+
+    async def kept(self, place: Place) -> list[dict[str, Any]]:
+        """What the sidecar tells: an entry for each file, with the `body` of its event; none where there is no sidecar of ours."""
+        try:
+            sidecar = orjson.loads(await self._services.storage.read(place.sidecar))
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return []
+        ours = isinstance(sidecar, dict) and sidecar.get("schema") == SCHEMA
+        return list(sidecar["files"]) if ours else []
+
+    async def keep(self, place: Place, entries: Sequence[Mapping[str, Any]]) -> None:
+        """The sidecar tells of these files from now on. Written again it makes durable what a killed run has left."""
+        bodies = [entry["body"] for entry in entries]
+        parts = [part for body in bodies for part in (body["raw"], body["transcript"], *body["forms"])]
+        sidecar = {
+            "schema": SCHEMA,
+            "conversationId": place.conversation_id,
+            "communicationId": place.communication.id,
+            "parts": [{"key": part["key"], "sha256": part["sha256"], "bytes": part["bytes"]} for part in parts],
+            "files": list(entries),
+        }
+        await self._services.storage.write(place.sidecar, orjson.dumps(sidecar, option=orjson.OPT_INDENT_2))
+
+    async def fetch(self, place: Place, file: TranscriptFile, details: Mapping[str, Any]) -> Fetched:
+        """The file read and, if it is wanted, durable with its forms. Raises MediaUrlExpired, TransientError or PermanentError."""
+        async with self._services.scratch.file(".transcript") as path:
+            got = await self._services.media.download(file.part, path)
+            if got.size > FILE_LIMIT:
+                raise TransientError(f"the transcript file has {got.size} bytes, which no transcript has", code=ReasonCode.BAD_ANSWER)
+            people = people_of(details) if self._names else []
+            read = partial(_read, path, place=place, recording_id=file.recording_id, people=people)
+            try:
+                transcript = await to_thread.run_sync(read)
+            except TranscriptUnreadable as error:
+                raise TransientError(f"what the store served is no transcript: {error}", code=ReasonCode.BAD_ANSWER) from None
+            if not transcript.segments:
+                return Fetched(empty=True)
+            if not self._wanted(transcript):
+                return Fetched()
+            key = place.key(file.recording_id, "raw.json")
+            await self._services.storage.adopt(path, key)
+        raw = {"key": key, "sha256": got.sha256, "bytes": got.size}
+        model = await self._write(place, transcript, file.recording_id, "json")
+        forms = [{"form": form, **await self._write(place, transcript, file.recording_id, form)} for form in self._forms]
+        return Fetched(stored=_body(place, transcript, raw=raw, model=model, forms=forms))
+
+    async def fetch_renewed(self, place: Place, file: TranscriptFile, details: Mapping[str, Any]) -> Fetched:
+        """`fetch`, with a new location when the first has grown old on the way."""
+        try:
+            return await self.fetch(place, file, details)
+        except MediaUrlExpired:
+            answer = await self._services.genesys.transcripts.find(place.conversation_id, place.communication.id)
+            again = next((one for one in answer.files if one.recording_id == file.recording_id), None)
+            if again is None:
+                raise
+            return await self.fetch(place, again, details)
+
+    def _wanted(self, transcript: Transcript) -> bool:
+        """A transcript of which the language is not known is kept: only what is known may be left out."""
+        spoken = {language.lower() for language in transcript.languages}
+        return not self._languages or not spoken or not self._languages.isdisjoint(spoken)
+
+    async def _write(self, place: Place, transcript: Transcript, recording_id: str | None, form: Form) -> dict[str, Any]:
+        data = await to_thread.run_sync(written, transcript, form)
+        key = place.key(recording_id, form)
+        await self._services.storage.write(key, data)
+        return {"key": key, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def _read(path: Path, *, place: Place, recording_id: str | None, people: Sequence[Any]) -> Transcript:
+    return read_file(
+        read_document(path.read_bytes()),
+        conversation_id=place.conversation_id,
+        communication_id=place.communication.id,
+        recording_id=recording_id,
+        people=people,
+    )
+
+
+def _body(
+    place: Place, transcript: Transcript, *, raw: Mapping[str, Any], model: Mapping[str, Any], forms: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What `transcript.archived` says: identities and measures, nothing of what was said or by whom."""
+    return {
+        "communicationId": place.communication.id,
+        "recordingIds": list(transcript.recording_ids),
+        "source": transcript.source,
+        "mediaType": place.communication.media_type,
+        "languages": list(transcript.languages),
+        "segments": len(transcript.segments),
+        "words": transcript.word_count,
+        "transcriptDurationSeconds": transcript.duration,
+        "raw": dict(raw),
+        "transcript": dict(model),
+        "forms": [dict(form) for form in forms],
+        "sidecar": place.sidecar,
+        "conversationEndedAt": iso(place.ended_at),
+        "revision": 1,
+    }
