@@ -65,7 +65,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
             return refused(Refusal(500, "InternalError", "We encountered an internal error. Please try again."))
         return await _taken(platform, parcel, request)
 
-    return [web.put(f"/media/{folder}/{{object}}", put) for folder in ("uploads", "prompts", "flowjobs")]
+    return [web.route("*", f"/media/{folder}/{{object}}", put) for folder in ("uploads", "prompts", "flowjobs")]
 
 
 def _unacceptable(parcel: Parcel, request: web.Request) -> Refusal | None:
