@@ -34,7 +34,7 @@ def shown(section: str) -> dict[str, Any]:
 def test_it_loads_as_it_is() -> None:
     settings = load(SAMPLE, environ={})
     assert settings.genesys.region == "us_east_1"
-    assert list(settings.handlers) == ["discover", "archive", "verify"]
+    assert list(settings.handlers) == ["discover", "archive", "verify", "resume"]
 
 
 def test_its_examples_load_too() -> None:

@@ -292,6 +292,16 @@ class Ledger(ABC):
         delivery id does not change. Ids that are unknown, or whose deliveries are not dead, are passed over."""
 
     @abstractmethod
+    async def ending(self, *, before_ms: int, limit: int = 1000) -> list[Ending]:
+        """The recordings whose delivery to be fetched (of `recording.ready`) is not finished and which the platform deletes before
+        `before_ms`, as the event's `deleteDate` says; the nearest first, each once."""
+
+    @abstractmethod
+    async def withdraw(self, topic: str, conversation_id: str, *, note: str, now_ms: int, keep: str | None = None) -> int:
+        """What waits of this topic for this conversation has become pointless: its ready deliveries are skipped, with the note, except
+        those of the event `keep`. Returns how many. One that is leased is left to the run that has it; called again it does nothing."""
+
+    @abstractmethod
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
         """Unpark a handler; its deliveries are due now. False, and nothing is written, when it was not parked."""
 

@@ -149,6 +149,16 @@ def replay(connection: apsw.Connection, effects: Effects, ids: Sequence[bytes], 
     return replayed
 
 
+def withdraw(connection: apsw.Connection, topic: str, conversation_id: str, *, note: str, now_ms: int, keep: bytes | None) -> int:
+    """How many ready deliveries were skipped."""
+    found = run(connection, "ready_of_conversation", topic=topic, conversation_id=conversation_id, kept=keep)
+    for event_seq, handler in found:
+        run(connection, "withdraw", event_seq=event_seq, handler=handler, note=note, now_ms=now_ms)
+        run(connection, "delete_delivery", event_seq=event_seq, handler=handler)
+        _tally(connection, handler, DeliveryState.SKIPPED, 1)
+    return len(found)
+
+
 def resume(connection: apsw.Connection, effects: Effects, handler: str, *, now_ms: int, audit: Sequence[AuditRow]) -> bool:
     """False, and nothing is written, when the handler was not parked."""
     if not run(connection, "unpark_handler", handler=handler):

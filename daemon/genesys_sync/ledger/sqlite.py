@@ -179,6 +179,12 @@ class SqliteLedger(Ledger):
         entries = audit_rows(audit)
         return await self._write(lambda connection, effects: deliveries.replay(connection, effects, ids, now_ms=now_ms, audit=entries))
 
+    async def withdraw(self, topic: str, conversation_id: str, *, note: str, now_ms: int, keep: str | None = None) -> int:
+        kept = None if keep is None else bytes.fromhex(keep)
+        return await self._write(
+            lambda connection, _: deliveries.withdraw(connection, topic, conversation_id, note=note, now_ms=now_ms, keep=kept)
+        )
+
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
         entries = audit_rows(audit)
         return await self._write(lambda connection, effects: deliveries.resume(connection, effects, handler, now_ms=now_ms, audit=entries))

@@ -195,6 +195,18 @@ SELECT event_seq, handler, day, id, 'ready', 0, 0, 0, :now_ms, :now_ms, fence, r
 FROM delivery_history
 WHERE event_seq = :event_seq AND handler = :handler;
 
+-- name: ready_of_conversation
+SELECT d.event_seq, d.handler FROM event AS e CROSS JOIN delivery AS d ON d.event_seq = e.seq
+WHERE e.conversation_id = :conversation_id AND e.topic = :topic AND e.id IS NOT :kept AND d.state = 'ready';
+
+-- name: withdraw
+INSERT INTO delivery_history (event_seq, handler, day, id, state, attempts, snoozes, crashes, created_ms, due_ms, finished_ms, fence,
+                              reason, first_error, last_error, correlation_id, note)
+SELECT event_seq, handler, day, id, 'skipped', attempts, snoozes, crashes, created_ms, due_ms, :now_ms, fence,
+       reason, first_error, last_error, correlation_id, :note
+FROM delivery
+WHERE event_seq = :event_seq AND handler = :handler;
+
 -- name: delete_history
 DELETE FROM delivery_history WHERE event_seq = :event_seq AND handler = :handler;
 
