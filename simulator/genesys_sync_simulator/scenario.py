@@ -47,6 +47,7 @@ PERMISSIONS: Final = (
 OTHER_PERMISSIONS: Final = (
     "analytics:agentConversationDetail:view",
     "architect:flowOutcome:view",
+    "conversation:participant:wrapup",
     "quality:evaluation:view",
     "recording:recording:viewSensitiveData",
     "recording:recordingSegment:view",

@@ -240,7 +240,7 @@ _TRANSCRIPTS: Mapping[str, Reader] = {
     "missing_fields": _share,
     "live_batch": _pause,
     "live_sign": _pause,
-    "url_life": duration,
+    "file_life": duration,
     "planted": lambda value: value,
 }
 _PLANTED: Mapping[str, Reader] = {

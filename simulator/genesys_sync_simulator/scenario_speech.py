@@ -77,7 +77,7 @@ class Transcripts:
     missing_fields: float = 0.0
     live_batch: float = 1.0
     live_sign: float = 300.0
-    url_life: float = 600.0
+    file_life: float = 600.0
     planted: Planted = field(default_factory=Planted)
 
 

@@ -40,7 +40,6 @@ async def test_a_sync_query_wants_a_start_on_a_day_that_the_interval_touches() -
         {"interval": "2026-01-01T00:00:00Z/2026-08-01T00:00:00Z"},
         {"interval": TODAY, "order": "up"},
         {"interval": TODAY, "orderBy": "name"},
-        {"interval": TODAY, "filter": []},
         {"interval": TODAY, "segmentFilters": [{"predicates": []}]},
         {"interval": TODAY, "segmentFilters": [{"type": "or", "predicates": [{"dimension": "colour", "value": "red"}]}]},
         {
@@ -52,6 +51,11 @@ async def test_a_sync_query_wants_a_start_on_a_day_that_the_interval_touches() -
 async def test_queries_that_make_no_sense(query: dict) -> None:
     with pytest.raises(BadQuery):
         matching([record("08-01T10:00")], query, by_start_day=True)
+
+
+async def test_keys_that_are_not_published_are_left_unread() -> None:
+    one = record("08-01T10:00")
+    assert matching([one], {"interval": TODAY, "filter": [], "evaluationFilters": []}, by_start_day=True) == [one]
 
 
 @pytest.mark.parametrize("paging", [{"pageSize": 101}, {"pageSize": 0}, {"pageNumber": 0}, {"pageSize": "10"}, []])

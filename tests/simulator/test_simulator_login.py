@@ -101,6 +101,12 @@ async def test_limits_are_told_and_kept(play) -> None:
             "recording:recording:view, recording:recordingSegment:view, recording:snippetRecording:view, recording:screenRecording:view",
         ),
         (
+            "GET",
+            "/api/v2/conversations/7fb334b0-0e9e-11e4-9191-0800200c9a66/recordings",
+            "recording.recording.permission.check.failed",
+            "recording:recording:view, recording:recordingSegment:view, recording:snippetRecording:view, recording:screenRecording:view",
+        ),
+        (
             "POST",
             "/api/v2/analytics/conversations/details/query",
             "missing.any.permissions",

@@ -52,7 +52,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         return reply(_metadata(platform, call, *_recording(platform, call, request, now)))
 
     async def recordings(request: web.Request) -> web.Response:
-        need_any(request, *VIEW_RECORDINGS)
+        _need_view(request)
         now = platform.now()
         call = _call(platform, request, now)
         listed = platform.world.listed(call, now)
@@ -63,7 +63,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         return reply([await _whole(platform, call, recording, state, kind) for recording, state in listed])
 
     async def recording(request: web.Request) -> web.Response:
-        need_any(request, *VIEW_RECORDINGS)
+        _need_view(request)
         now = platform.now()
         call = _call(platform, request, now)
         one, state = _recording(platform, call, request, now)
@@ -92,6 +92,14 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         web.put(_CONVERSATION + "/recordings/{recordingId}", edit),
         get("/api/v2/recordings/retention/query", _retention_query(platform)),
     ]
+
+
+def _need_view(request: web.Request) -> None:
+    """The recordings themselves have a refusal of their own; it names what would be enough, too."""
+    try:
+        need_any(request, *VIEW_RECORDINGS)
+    except ApiError as refused:
+        raise ApiError(403, "recording.recording.permission.check.failed", refused.message, params=refused.params) from None
 
 
 def _call(platform: Platform, request: web.Request, now: float) -> CallPlan:

@@ -120,7 +120,7 @@ def _url(platform: Platform, transcript: TranscriptPlan) -> str:
     rules = platform.scenario.transcripts
     assert rules is not None
     path = f"/media/speech/{transcript.call.id}/{transcript.session_id}/{transcript.recording_id}.json"
-    return platform.base_url + platform.presigner.sign(path, now=platform.now(), life=rules.url_life)
+    return platform.base_url + platform.presigner.sign(path, now=platform.now(), life=rules.file_life)
 
 
 def _file(platform: Platform) -> Operation:

@@ -111,9 +111,9 @@ def write(
         return _timed(chance, seconds, _flat(blocks), ())
     tellings = [_telling(chance, spoken, number, language) for number, spoken in enumerate(told)]
     blocks += _talk(chance, seconds - sum(map(_length, _flat(tellings))), language, changes_to)
-    first_half = len(blocks) if changes_to is None else max(1, len(blocks) // 2)
+    change = next((place for place, block in enumerate(blocks) if block[0].language != language), len(blocks))
     for number, telling in enumerate(tellings):
-        blocks.insert(chance.randrange(1, first_half + 1 + number), telling)
+        blocks.insert(chance.randrange(1, change + 1 + number), telling)
     return _timed(chance, seconds, _flat(blocks), told)
 
 
@@ -125,7 +125,7 @@ def _talk(chance: random.Random, seconds: float, language: str, changes_to: str 
     """Question and answer until the time is filled; from its middle in the other language, if there is one."""
     blocks: list[list[_Turn]] = []
     used = 0.0
-    while used < seconds * _FILLED or not blocks:
+    while used < seconds * _FILLED or len(blocks) < (1 if changes_to is None else 2):
         spoken = changes_to if changes_to is not None and blocks and used >= seconds * _FILLED / 2 else language
         block = [_line(chance, EXTERNAL, spoken), _line(chance, INTERNAL, spoken)]
         blocks.append(block)
