@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
@@ -15,8 +13,6 @@ from genesys_sync_simulator.scenario import (
     EVENT_FAULTS,
     FORMATS,
     MOMENT_FAULTS,
-    OTHER_PERMISSIONS,
-    PERMISSIONS,
     RECORDING_FAULTS,
     Calls,
     Client,
@@ -38,17 +34,25 @@ from genesys_sync_simulator.scenario_speech import (
     TRANSCRIPTION,
     Planted,
     Providers,
-    Span,
     Transcripts,
 )
-from genesys_sync_simulator.speech.phrases import LANGUAGES
-
-Reader = Callable[[Any], Any]
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|KiB|MiB|GiB)")
-_SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+from genesys_sync_simulator.scenario_values import (
+    Reader,
+    duration,
+    flag,
+    integer,
+    language,
+    nearest,
+    one_of,
+    pause,
+    permission,
+    positive,
+    several,
+    share,
+    size,
+    span,
+    text,
+)
 
 
 def shipped() -> tuple[str, ...]:
@@ -61,10 +65,10 @@ def load(which: str) -> Scenario:
     """The scenario in the file `which`, or the shipped one of that name. Raises ScenarioError with all faults."""
     try:
         if which in shipped():
-            text = (resources.files("genesys_sync_simulator") / "scenarios" / f"{which}.toml").read_text(encoding="utf-8")
+            content = (resources.files("genesys_sync_simulator") / "scenarios" / f"{which}.toml").read_text(encoding="utf-8")
         else:
-            text = Path(which).read_text(encoding="utf-8-sig")
-        document = tomllib.loads(text)
+            content = Path(which).read_text(encoding="utf-8-sig")
+        document = tomllib.loads(content)
     except FileNotFoundError:
         raise ScenarioError([f"there is no scenario file {which!r}, and the shipped ones are {', '.join(shipped())}"]) from None
     except OSError as error:
@@ -89,184 +93,81 @@ def read(document: Mapping[str, Any], *, name: str = "default") -> Scenario:
     return scenario
 
 
-def duration(value: Any) -> float:
-    """Seconds from `"1.5s"`, `"250ms"`, `"24h"` or a plain number of seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return float(value)
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f'is {value!r}, and must be a duration such as "2s", "250ms" or "24h"')
-    return float(match[1]) * _DURATION_UNITS[match[2]]
-
-
-def size(value: Any) -> int:
-    """Bytes from `"2GB"`, `"512KiB"` or a plain number."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f'is {value!r}, and must be a size such as "2GB" or "512KiB"')
-    return int(float(match[1]) * _SIZE_UNITS[match[2]])
-
-
-def _span(value: Any) -> Span:
-    if isinstance(value, list):
-        if len(value) != 2:
-            raise ValueError('must be one duration, or two: ["2s", "6s"]')
-        low, high = duration(value[0]), duration(value[1])
-    else:
-        low = high = duration(value)
-    if low > high:
-        raise ValueError("has its bounds the wrong way round")
-    return Span(low, high)
-
-
-def _integer(low: int, high: int = 10_000_000) -> Reader:
-    def reader(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"is {value!r}, and must be a whole number from {low} to {high}")
-        return value
-
-    return reader
-
-
-def _positive(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
-        raise ValueError(f"is {value!r}, and must be a number above zero")
-    return float(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"is {value!r}, and must be true or false")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"is {value!r}, and must be a text that is not empty")
-    return value
-
-
-def _one_of(*allowed: Any) -> Reader:
-    def reader(value: Any) -> Any:
-        if value not in allowed:
-            raise ValueError(f"is {value!r}, and must be one of {', '.join(map(str, allowed))}")
-        return value
-
-    return reader
-
-
-def _several(reader: Reader, *, empty: bool = False) -> Reader:
-    def read_all(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or not (value or empty):
-            raise ValueError("must be a list" + ("" if empty else " with at least one entry"))
-        return tuple(reader(entry) for entry in value)
-
-    return read_all
-
-
-def _share(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise ValueError(f"is {value!r}, and must be a share from 0 to 1")
-    return float(value)
-
-
-def _pause(value: Any) -> float:
-    seconds = duration(value)
-    if seconds < 0.05:
-        raise ValueError(f"is {value!r}, and must be at least 50ms")
-    return seconds
-
-
-def _language(value: Any) -> str:
-    if value not in LANGUAGES:
-        raise ValueError(f"is {value!r}, and must be one of {', '.join(LANGUAGES)}")
-    return str(value)
-
-
-def _permission(value: Any) -> str:
-    known = {*PERMISSIONS, *OTHER_PERMISSIONS}
-    if value not in known:
-        raise ValueError(f"names {value!r}, which is no permission that the simulator knows{_nearest(str(value), sorted(known))}")
-    return str(value)
-
-
 _EXTRA: Mapping[str, Reader] = {
     "bytes": size,
     "end_after": duration,
-    "sample_rate": _one_of(8000, 16_000, 44_100, 48_000),
-    "channels": _one_of(1, 2),
+    "sample_rate": one_of(8000, 16_000, 44_100, 48_000),
+    "channels": one_of(1, 2),
 }
-_MOMENT: Mapping[str, Reader] = {"kind": _one_of(*MOMENT_FAULTS), "at": duration}
+_MOMENT: Mapping[str, Reader] = {"kind": one_of(*MOMENT_FAULTS), "at": duration}
 _CLIENT: Mapping[str, Reader] = {
-    "id": _text,
-    "secret": _text,
-    "name": _text,
-    "permissions": _several(_permission, empty=True),
-    "user": _flag,
+    "id": text,
+    "secret": text,
+    "name": text,
+    "permissions": several(permission, empty=True),
+    "user": flag,
 }
 _CALLS: Mapping[str, Reader] = {
-    "count": _integer(0, 100_000),
-    "per_second": _positive,
-    "duration": _span,
+    "count": integer(0, 100_000),
+    "per_second": positive,
+    "duration": span,
     "ring": duration,
     "wrapup_after": duration,
-    "end_together": _flag,
-    "recordings_per_call": _several(_integer(0, 3)),
-    "queues": _integer(1, 1000),
-    "agents": _integer(1, 10_000),
+    "end_together": flag,
+    "recordings_per_call": several(integer(0, 3)),
+    "queues": integer(1, 1000),
+    "agents": integer(1, 10_000),
     "head_start": duration,
     "extra": lambda value: value,
 }
 _RECORDINGS: Mapping[str, Reader] = {
-    "formats": _several(_one_of(*FORMATS)),
-    "channels": _several(_one_of(1, 2)),
-    "appear_after": _span,
-    "available_after": _span,
-    "multipart": _integer(0),
-    "orphans": _integer(0, 10_000),
+    "formats": several(one_of(*FORMATS)),
+    "channels": several(one_of(1, 2)),
+    "appear_after": span,
+    "available_after": span,
+    "multipart": integer(0),
+    "orphans": integer(0, 10_000),
 }
 _TRANSCRIPTS: Mapping[str, Reader] = {
-    "setting": _one_of(*TRANSCRIPTION),
-    "late": _share,
-    "never": _share,
-    "ready_after": _span,
-    "late_after": _span,
-    "never_reasons": _several(_one_of(*REASONS)),
-    "languages": _several(_language),
-    "language_changes": _share,
-    "messages": _share,
-    "missing_fields": _share,
-    "live_batch": _pause,
-    "live_sign": _pause,
+    "setting": one_of(*TRANSCRIPTION),
+    "late": share,
+    "never": share,
+    "ready_after": span,
+    "late_after": span,
+    "never_reasons": several(one_of(*REASONS)),
+    "languages": several(language),
+    "language_changes": share,
+    "messages": share,
+    "missing_fields": share,
+    "live_batch": pause,
+    "live_sign": pause,
     "file_life": duration,
     "planted": lambda value: value,
 }
 _PLANTED: Mapping[str, Reader] = {
-    **dict.fromkeys(PLANTED_KINDS, _share),
-    "forms": _several(_one_of(*PLANTED_FORMS)),
-    "card_valid": _share,
+    **dict.fromkeys(PLANTED_KINDS, share),
+    "forms": several(one_of(*PLANTED_FORMS)),
+    "card_valid": share,
 }
 _PROVIDERS: Mapping[str, Reader] = {
-    "api_key": _text,
-    "callback_secret": _text,
-    "job_time": _span,
+    "api_key": text,
+    "callback_secret": text,
+    "job_time": span,
     "late_after": duration,
     "max_bytes": size,
     "max_seconds": duration,
-    **dict.fromkeys(PROVIDER_FAULTS, _integer(0, 100_000)),
+    **dict.fromkeys(PROVIDER_FAULTS, integer(0, 100_000)),
 }
 _PLATFORM: Mapping[str, Reader] = {
-    "rate_limit_per_minute": _integer(1),
+    "rate_limit_per_minute": integer(1),
     "heartbeat": duration,
     "token_life": duration,
     "channel_life": duration,
-    "max_channels": _integer(1, 1000),
-    "max_topics": _integer(1, 100_000),
+    "max_channels": integer(1, 1000),
+    "max_topics": integer(1, 100_000),
     "url_life": duration,
     "batch_job_time": duration,
-    "batch_unavailable": _one_of("error", "leave-out"),
+    "batch_unavailable": one_of("error", "leave-out"),
     "transcode_time": duration,
     "restore_time": duration,
     "analytics_delay": duration,
@@ -274,39 +175,39 @@ _PLATFORM: Mapping[str, Reader] = {
     "socket_closing_grace": duration,
     "bandwidth": size,
 }
-_CONTROL: Mapping[str, Reader] = {"delay": duration, "participants_only": _flag, "screen": _flag}
+_CONTROL: Mapping[str, Reader] = {"delay": duration, "participants_only": flag, "screen": flag}
 _UPLOADS: Mapping[str, Reader] = {
-    "resumable": _flag,
-    "resume_status": _one_of(308, 206),
+    "resumable": flag,
+    "resume_status": one_of(308, 206),
     "upload_bandwidth": size,
     "process_time": duration,
     "report_time": duration,
-    "report_form": _one_of("csv", "json"),
-    "failing": _several(_text, empty=True),
-    "waiting": _several(_text, empty=True),
+    "report_form": one_of("csv", "json"),
+    "failing": several(text, empty=True),
+    "waiting": several(text, empty=True),
 }
 _ARCHITECT: Mapping[str, Reader] = {
-    "prompts": _several(_text, empty=True),
-    "max_prompts": _integer(0),
+    "prompts": several(text, empty=True),
+    "max_prompts": integer(0),
     "prompt_time": duration,
     "operation_time": duration,
     "tracking_time": duration,
     "flows": lambda value: value,
 }
 _FLOW: Mapping[str, Reader] = {
-    "name": _text,
-    "type": _text,
-    "uses": _several(_text, empty=True),
-    "locked_by": _text,
-    "missing": _several(_text, empty=True),
-    "outcome": _one_of("SUCCESS", "FAILURE"),
-    "message": _text,
-    "deleted": _flag,
-    "fixed": _flag,
+    "name": text,
+    "type": text,
+    "uses": several(text, empty=True),
+    "locked_by": text,
+    "missing": several(text, empty=True),
+    "outcome": one_of("SUCCESS", "FAILURE"),
+    "message": text,
+    "deleted": flag,
+    "fixed": flag,
 }
 _FAULTS: Mapping[str, Reader] = {
     **{
-        kind: _integer(0, 100_000)
+        kind: integer(0, 100_000)
         for kind in (*RECORDING_FAULTS, *EVENT_FAULTS, *MOMENT_FAULTS, *ANALYTICS_FAULTS, *ACTING_FAULTS, *TRANSCRIPT_FAULTS)
     },
     "at": lambda value: value,
@@ -314,8 +215,8 @@ _FAULTS: Mapping[str, Reader] = {
     "rate_limit_for": duration,
 }
 _TOP: Mapping[str, Reader] = {
-    "seed": _integer(0, 2**63 - 1),
-    "start": _one_of("on-subscribe", "at-once", "on-request"),
+    "seed": integer(0, 2**63 - 1),
+    "start": one_of("on-subscribe", "at-once", "on-request"),
     "calls": lambda value: value,
     "recordings": lambda value: value,
     "platform": lambda value: value,
@@ -337,7 +238,7 @@ def _table(raw: Any, readers: Mapping[str, Reader], path: str, problems: list[st
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in readers:
-            problems.append(f"{path}{key} is not a key of a scenario{_nearest(key, readers)}")
+            problems.append(f"{path}{key} is not a key of a scenario{nearest(key, readers)}")
             continue
         try:
             values[key] = _BRANCHES[path + key](value, problems) if path + key in _BRANCHES else readers[key](value)
@@ -390,11 +291,6 @@ _BRANCHES: Mapping[str, Callable[[Any, list[str]], Any]] = {
     "providers": _providers,
     "clients": lambda raw, problems: tuple(Client(**v) for v in _tables(raw, _CLIENT, "clients", problems, ["id", "secret"])),
 }
-
-
-def _nearest(key: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _contradictions(scenario: Scenario) -> Iterable[str]:
