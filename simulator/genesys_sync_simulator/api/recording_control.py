@@ -48,6 +48,24 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         call = _live(platform, request, "conversation.error.call.disconnected")
         return _policy(platform, call, wanted, "PATCH call", 202 if wanted == "PAUSED" else 200)
 
+    async def trunks(request: web.Request) -> web.Response:
+        need_all(request, "telephony:plugin:all")
+        recorded = any(call.recordings for call in platform.world.plan.calls)
+        return reply({"enabledCount": int(recorded), "disabledCount": int(not recorded)})
+
+    return [
+        *(web.put(f"/api/v2/conversations/{media}/{{conversationId}}/recordingstate", put) for media in _MEDIA),
+        web.patch("/api/v2/conversations/{conversationId}/recordingstate", patch),
+        web.patch("/api/v2/conversations/calls/{conversationId}", patch_call),
+        get("/api/v2/telephony/providers/edges/trunkswithrecording", trunks),
+        *_participant_routes(platform),
+        *_pages(platform),
+    ]
+
+
+def _participant_routes(platform: Platform) -> list[web.RouteDef]:
+    """A participant's own recorders: for users only."""
+
     async def patch_participant(request: web.Request) -> web.Response:
         need_any(request, *_PERMISSIONS_TO_RECORD)
         _need_user(request)
@@ -69,20 +87,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
             raise ApiError(403, _NOT_ACTIVE, "The participant is not active any more.")
         return _own_recorder(platform, call, leg, document["type"], 202 if document["record"] else 200, record=document["record"])
 
-    async def trunks(request: web.Request) -> web.Response:
-        need_all(request, "telephony:plugin:all")
-        recorded = any(call.recordings for call in platform.world.plan.calls)
-        return reply({"enabledCount": int(recorded), "disabledCount": int(not recorded)})
-
-    return [
-        *(web.put(f"/api/v2/conversations/{media}/{{conversationId}}/recordingstate", put) for media in _MEDIA),
-        web.patch("/api/v2/conversations/{conversationId}/recordingstate", patch),
-        web.patch("/api/v2/conversations/calls/{conversationId}", patch_call),
-        web.patch(_PARTICIPANT, patch_participant),
-        web.post(_PARTICIPANT + "/snippet/record", snippet),
-        get("/api/v2/telephony/providers/edges/trunkswithrecording", trunks),
-        *_pages(platform),
-    ]
+    return [web.patch(_PARTICIPANT, patch_participant), web.post(_PARTICIPANT + "/snippet/record", snippet)]
 
 
 def _pages(platform: Platform) -> list[web.RouteDef]:
