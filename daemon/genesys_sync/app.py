@@ -32,6 +32,7 @@ from genesys_sync.dispatch.execution import DeliveryAudit, action_record
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
 from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError
 from genesys_sync.feed.listener import Feed
+from genesys_sync.feed.retention import Retention
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.genesys.visibility import Visibility
 from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
@@ -76,6 +77,7 @@ class Opened:
     pulse: Pulse
     condition: Condition
     visibility: Visibility
+    retention: Retention
 
 
 async def run(settings: Settings, *, base: Path) -> int:
@@ -153,7 +155,9 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
         )
         pulse = Pulse(clock, turned_at=lambda: dispatcher.turned_at)
         visibility = Visibility(platform, clock=clock, metrics=metrics)
-        yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition(), visibility)
+        alert = settings.feed.retention_alert
+        retention = Retention(query=platform.retention, ledger=ledger, clock=clock, alert=alert, metrics=metrics)
+        yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition(), visibility, retention)
 
 
 async def _serve(opened: Opened) -> None:
@@ -177,6 +181,7 @@ async def _serve(opened: Opened) -> None:
         surroundings.start_soon(LoopGuard(opened.pulse, clock=opened.clock, metrics=opened.metrics).run)
         surroundings.start_soon(_prove, opened)
         surroundings.start_soon(opened.visibility.run)
+        surroundings.start_soon(opened.retention.run)
         surroundings.start_soon(_feed_watchdog, opened)
         surroundings.start_soon(_keep_tallies, opened)
         async with anyio.create_task_group() as work:
@@ -300,6 +305,7 @@ def report(opened: Opened) -> HealthReport:
         "topics_left_out": feed is not None and feed.left_out > 0,
         "backfill_refused": feed is not None and bool(feed.backfill_refused),
         "sensitive_not_visible": opened.visibility.sensitive is False,
+        "retention_near": opened.retention.near > 0,
         "client_out": feed is not None and any(not member.usable for member in opened.platform.pool.members),
     }
     facts: dict[str, int | str] = {"running": sum(opened.dispatcher.running.values())}

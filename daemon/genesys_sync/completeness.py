@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -40,6 +40,9 @@ class State(StrEnum):
     EXCLUDED = "excluded"
     UNEXPLAINED = "unexplained"
     NONE_EXPECTED = "none_expected"
+
+
+UNFINISHED: Final = frozenset({State.DETECTED, State.WAITING})
 
 
 class Unexplained(StrEnum):
@@ -99,6 +102,9 @@ class Item:
 
     reason  a reason code for dead, the verifier's for rejected, an `Unexplained` for unexplained; empty otherwise
     note    for unexplained ones that the platform does not know: the state that they would have without that
+    variant  of an archived one, as far as could be told when it was fetched: `whole`; `perhaps_redacted`, because the client lacked the
+             permission for sensitive data; `unknown`; empty where nothing was fetched
+    delete_date  when the platform deletes it, as it was told; None where it was not
     """
 
     conversation_id: str
@@ -107,6 +113,8 @@ class Item:
     state: State
     reason: str = ""
     note: str = ""
+    variant: str = ""
+    delete_date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,7 @@ class Tally:
 
     states: Counter[State] = field(default_factory=lambda: Counter(dict.fromkeys(State, 0)))
     reasons: Counter[tuple[State, str]] = field(default_factory=Counter)
+    variants: Counter[str] = field(default_factory=Counter)
     conversations: int = 0
     recordings: int = 0
     looking: int = 0
@@ -134,12 +143,14 @@ class Tally:
         for item in judged.items:
             self.states[item.state] += 1
             self.recordings += item.recording_id is not None
+            if item.variant:
+                self.variants[item.variant] += 1
             if item.reason:
                 self.reasons[item.state, item.reason] += 1
 
     @property
     def unfinished(self) -> int:
-        return self.states[State.DETECTED] + self.states[State.WAITING]
+        return sum(self.states[state] for state in UNFINISHED)
 
 
 def judge(conversation_id: str, ended: datetime, facts: Sequence[Fact], says: PlatformSays, roles: Roles) -> Judged:
@@ -166,7 +177,8 @@ def judge(conversation_id: str, ended: datetime, facts: Sequence[Fact], says: Pl
             item = _item(conversation_id, recording_id, ended, State.UNEXPLAINED, Unexplained.NOT_ON_PLATFORM, note)
         else:
             item = _item(conversation_id, recording_id, ended, state, reason)
-        items.append(item)
+        known = recordings.get(recording_id or "", ())
+        items.append(replace(item, variant=_variant(known), delete_date=_delete_date(known)))
     return Judged(tuple(items), looking=discovery.unfinished)
 
 
@@ -308,6 +320,21 @@ def _worked_on(standings: _Standings, going_on: State, nobody: Unexplained) -> t
 def _latest(facts: Sequence[Fact], topic: Topic) -> Fact | None:
     """The fact of the highest revision."""
     return max((fact for fact in facts if fact.event.topic == topic), key=_revision, default=None)
+
+
+def _variant(facts: Sequence[Fact]) -> str:
+    stored = _latest(facts, Topic.MEDIA_ARCHIVED)
+    return str(stored.event.body.get("variant") or "unknown") if stored is not None else ""
+
+
+def _delete_date(facts: Sequence[Fact]) -> datetime | None:
+    """As the latest event that names it has it."""
+    told = [fact.event.body["deleteDate"] for fact in facts if isinstance(fact.event.body.get("deleteDate"), str)]
+    try:
+        moment = datetime.fromisoformat(told[-1]) if told else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _revision(fact: Fact) -> int:

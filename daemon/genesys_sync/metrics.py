@@ -81,6 +81,9 @@ class Metrics:
             "genesys_sync_api_client_usable", "1 while this further OAuth client takes part in the work.", ["client"], registry=r
         )
         self.orphan_recordings = Gauge("genesys_sync_orphan_recordings", "Recordings that belong to no conversation.", registry=r)
+        self.retention_near = Gauge(
+            "genesys_sync_retention_near", "Recordings not archived yet that the platform deletes within feed.retention_alert.", registry=r
+        )
         self.unknown_file_states = Counter(
             "genesys_sync_unknown_file_states", "Recordings that were seen in a file state that is not documented.", registry=r
         )

@@ -40,6 +40,9 @@ from genesys_sync_handlers._times import parse_iso
 SCHEMA = "genesys-sync/recording@1"
 _MOST_PARTS = 64
 _ATTEMPTS_WITH_DETAILS = 3
+_ATTEMPTS_LEFT_OUT = 8
+"""Runs after which a recording that was AVAILABLE and is not handed out is not late any more; about a quarter of an hour."""
+_VARIANTS = {True: "whole", False: "perhaps_redacted", None: "unknown"}
 _HEAD = 16
 
 
@@ -123,7 +126,10 @@ class Archive(Handler[ArchiveConfig]):
         """Download every part into its place; the sidecar that tells of it, not yet written."""
         details, missing = await self._details(conversation, delivery)
         before = parse_iso(event.body.get("deleteDate"))
-        located = await self._locate(conversation, recording, fresh=False, before=before)
+        try:
+            located = await self._locate(conversation, recording, fresh=False, before=before)
+        except (TransientError, PermanentError) as error:
+            raise self._true_reason(error, delivery, before) from None
         renewed = False
         parts: list[dict[str, Any]] = []
         while len(parts) < len(located):
@@ -151,11 +157,26 @@ class Archive(Handler[ArchiveConfig]):
             "sessionId": session,
             "deleteDate": event.body.get("deleteDate"),
             "format": self.config.format,
+            "variant": _VARIANTS[self._services.genesys.sees_sensitive],
             "parts": parts,
             "expected": {"durations": durations, "source": "analytics" if durations else "none"},
             "conversationMissing": missing,
             "conversation": details,
         }
+
+    def _true_reason(
+        self, error: TransientError | PermanentError, delivery: Delivery, before: datetime | None
+    ) -> TransientError | PermanentError:
+        """What the platform does not say: that the time it kept the recording for is over, or that it leaves out what we may not see."""
+        gone = isinstance(error, PermanentError) and error.code in (ReasonCode.NOT_FOUND, ReasonCode.DELETED_UPSTREAM)
+        if gone and before is not None and before <= self._services.now():
+            told = "the platform has deleted the recording at its deleteDate, before it was archived"
+            return PermanentError(told, code=ReasonCode.RETENTION_ELAPSED, correlation_id=error.correlation_id)
+        left_out = isinstance(error, TransientError) and error.code is ReasonCode.NOT_READY
+        if left_out and self._services.genesys.sees_sensitive is False and delivery.attempt >= _ATTEMPTS_LEFT_OUT:
+            told = "the platform leaves the recording out without a word, and recording:recording:viewSensitiveData is missing"
+            return PermanentError(told, code=ReasonCode.FORBIDDEN_SENSITIVE, correlation_id=error.correlation_id)
+        return error
 
     async def _part(self, event: Event, conversation: str, recording: str, number: int, part: MediaPart) -> dict[str, Any]:
         async with self._services.scratch.file(".part") as path:
@@ -224,6 +245,7 @@ def _body(sidecar: Mapping[str, Any], key: str, sidecar_hash: str) -> dict[str, 
         "revision": sidecar["revision"],
         "conversationEndedAt": sidecar["conversationEndedAt"],
         "media": sidecar["media"],
+        "variant": sidecar.get("variant", "unknown"),
         "parts": [{name: part[name] for name in told} for part in sidecar["parts"]],
         "sidecar": key,
         "sidecarSha256": sidecar_hash,

@@ -101,6 +101,7 @@ async def test_media_and_sidecar_are_stored_and_announced(handler_harness: Make)
         "revision": 1,
         "conversationEndedAt": "2026-08-01T11:59:00.000Z",
         "media": "audio",
+        "variant": "whole",
         "parts": [part],
         "sidecar": SIDECAR,
         "sidecarSha256": hash_of_sidecar,

@@ -12,7 +12,7 @@ import anyio
 from genesys_sync.cli.moments import GAPS_MOST, Window
 from genesys_sync.cli.report import Report
 from genesys_sync.clock import Clock
-from genesys_sync.completeness import Judged, PlatformSays, Roles, caveats, judge, recorded
+from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, caveats, judge, recorded
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.events import Topic
 from genesys_sync.genesys.details_query import parse_time
@@ -63,6 +63,8 @@ class Collector:
         there = sorted(self._said.ended.keys() - here)
         for first in range(0, len(there), _AT_ONCE):
             await self._judge_there(report, there[first : first + _AT_ONCE])
+        soon = report.at + self._settings.retention_alert
+        report.near = sum(item.delete_date is not None and item.delete_date <= soon for item in report.items if item.state in UNFINISHED)
         report.open_gaps = sum(within(gap, window) for gap in await self._ledger.gaps(limit=GAPS_MOST))
         report.caveats = caveats(
             offline=report.offline,

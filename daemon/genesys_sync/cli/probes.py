@@ -84,6 +84,8 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
         granted = await _granted(platform)
         yield await _topic(platform, granted)
         yield _sensitive(granted)
+        for finding in wanting(granted):
+            yield finding
         async for finding in _further_clients(platform):
             yield finding
 
@@ -206,6 +208,20 @@ def _sensitive(granted: Grants | None) -> Finding:
     if not holds(SENSITIVE, granted):
         return warn("permission", f"{SENSITIVE} is missing: recordings with redacted parts will be left out by the platform without a word")
     return ok("permission", f"{SENSITIVE} (recordings with redacted parts)")
+
+
+_USEFUL: Final = {
+    "recording:recording:editRetention": "recordings that the platform has archived are not asked back, and end in the dead letters",
+    "recording:orphan:view": "recordings that belong to no conversation are neither counted nor archived",
+}
+
+
+def wanting(granted: Grants | None) -> list[Finding]:
+    """What is lost without permissions that the daemon can do without. Pure."""
+    if granted is None:
+        return []
+    missing = {permission: loss for permission, loss in _USEFUL.items() if not holds(permission, granted)}
+    return [warn("permission", f"{permission} is missing: {loss}") for permission, loss in missing.items()]
 
 
 async def check_handlers(settings: Settings, credentials: Credentials, handlers: Sequence[LoadedHandler]) -> AsyncIterator[Finding]:

@@ -28,7 +28,8 @@ SHARE = 0.5
 """Of the requests a minute that the settings grant: the daemon, with the same client, must be able to go on."""
 
 _SHOWN = (State.UNEXPLAINED, State.DEAD, State.REJECTED)
-_COLUMNS = ("endedAt", "conversationId", "recordingId", "state", "reason", "note")
+_COLUMNS = ("endedAt", "conversationId", "recordingId", "state", "reason", "note", "variant", "deleteDate")
+_VARIANTS = {"whole": "whole", "perhaps_redacted": "perhaps redacted, for want of the permission", "unknown": "not known"}
 _MEANINGS = {
     State.DETECTED: "known, and not downloadable yet",
     State.WAITING: "being archived or verified",
@@ -49,6 +50,7 @@ class Report:
     permission       the one without which the platform leaves recordings out in silence
     sensitive        whether the client holds it; None when that was not proved
     organization_id  empty when the platform was not asked
+    near             recordings on their way that the platform deletes within `feed.retention_alert`
     """
 
     window: Window
@@ -58,6 +60,7 @@ class Report:
     offline: bool = False
     sensitive: bool | None = None
     open_gaps: int = 0
+    near: int = 0
     tally: Tally = field(default_factory=Tally)
     items: list[Item] = field(default_factory=list)
     caveats: list[tuple[Caveat, str]] = field(default_factory=list)
@@ -128,6 +131,11 @@ def header(report: Report) -> list[tuple[str, str]]:
         (report.permission, held),
         ("conversations", str(tally.conversations)),
         ("recordings", str(tally.recordings)),
+        (
+            "variants",
+            ", ".join(f"{tally.variants[name]} {meaning}" for name, meaning in _VARIANTS.items() if tally.variants[name]) or "none",
+        ),
+        ("deleted soon", f"{report.near} on their way" if report.near else "none"),
         ("verdict", "; ".join(verdict(report))),
     ]
 
@@ -205,6 +213,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "organizationId": report.organization_id or None,
         "permissions": {report.permission: report.sensitive},
         "openGaps": report.open_gaps,
+        "deletedSoon": report.near,
+        "variants": {name: tally.variants[name] for name in _VARIANTS},
         "conversations": tally.conversations,
         "recordings": tally.recordings,
         "counts": {str(state): tally.states[state] for state in State},
@@ -227,4 +237,13 @@ def as_csv(report: Report) -> str:
 
 
 def _row(item: Item) -> tuple[str | None, ...]:
-    return (iso_time(item.ended), item.conversation_id, item.recording_id, str(item.state), item.reason or None, item.note or None)
+    return (
+        iso_time(item.ended),
+        item.conversation_id,
+        item.recording_id,
+        str(item.state),
+        item.reason or None,
+        item.note or None,
+        item.variant or None,
+        None if item.delete_date is None else iso_time(item.delete_date),
+    )

@@ -21,11 +21,12 @@ from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import MAIN, Client
 from genesys_sync.genesys.control import ControlService
 from genesys_sync.genesys.conversations import ConversationService
-from genesys_sync.genesys.grants import Grants, objects, permissions_of
+from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
 from genesys_sync.genesys.identity import organization_of
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.pool import Pool
 from genesys_sync.genesys.recordings import RecordingService
+from genesys_sync.genesys.retention import RetentionQuery
 from genesys_sync.genesys.transcripts import TranscriptService
 from genesys_sync.metrics import Metrics
 from genesys_sync.services.actions import Actions
@@ -69,6 +70,8 @@ class Platform:
         self._client = client
         self.pool = pool
         self.organization_id = ""
+        self.sees_sensitive: bool | None = None
+        self.retention = RetentionQuery(pool)
         self.tokens = tokens
         self.recordings = recordings
         self.conversations = conversations
@@ -103,8 +106,11 @@ class Platform:
         return list(found.values())
 
     async def grants(self) -> Grants | None:
-        """What the client's role grants; None when the answer tells nothing of it. Raises TransientError or PermanentError."""
-        return permissions_of((await self._client.call("GET", "/api/v2/authorization/subjects/me", lane=Lane.CONTROL)).body)
+        """What the client's role grants; None when the answer tells nothing of it. `sees_sensitive` follows. Raises TransientError or
+        PermanentError."""
+        granted = permissions_of((await self._client.call("GET", "/api/v2/authorization/subjects/me", lane=Lane.CONTROL)).body)
+        self.sees_sensitive = None if granted is None else holds(SENSITIVE, granted)
+        return granted
 
     async def orphans(self) -> list[str]:
         """The ids of the recordings that belong to no conversation, of all pages (the platform lists 500 at most). Raises TransientError

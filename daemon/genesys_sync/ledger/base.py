@@ -109,6 +109,15 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """A recording that the platform deletes at `delete_ms`."""
+
+    conversation_id: str
+    recording_id: str
+    delete_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where one delivery of an event stands; `reason` is that of a dead one, or of the last failure."""
 
@@ -300,6 +309,11 @@ class Ledger(ABC):
     async def withdraw(self, topic: str, conversation_id: str, *, note: str, now_ms: int, keep: str | None = None) -> int:
         """What waits of this topic for this conversation has become pointless: its ready deliveries are skipped, with the note, except
         those of the event `keep`. Returns how many. One that is leased is left to the run that has it; called again it does nothing."""
+
+    @abstractmethod
+    async def ending(self, *, before_ms: int, limit: int = 1000) -> list[Ending]:
+        """The recordings whose delivery to be fetched (of `recording.ready`) is not finished and which the platform deletes before
+        `before_ms`, as the event's `deleteDate` says; the nearest first, each once."""
 
     @abstractmethod
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:

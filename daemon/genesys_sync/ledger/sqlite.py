@@ -16,7 +16,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerError, ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.ledger import deliveries, lookup, recording, trail
-from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Fact, Gap, Ledger, Verdict
+from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Ending, Fact, Gap, Ledger, Verdict
 from genesys_sync.ledger.opening import Mode, Opened, open_file
 from genesys_sync.ledger.rows import audit_rows, event_rows, parse_delivery_id
 from genesys_sync.ledger.translation import translated
@@ -96,6 +96,9 @@ class SqliteLedger(Ledger):
 
     async def gap(self, gap_id: int) -> Gap | None:
         return await self._read(partial(lookup.gap, gap_id=gap_id))
+
+    async def ending(self, *, before_ms: int, limit: int = 1000) -> list[Ending]:
+        return await self._read(partial(lookup.ending, before_ms=before_ms, limit=limit))
 
     async def gaps(self, *, only_open: bool = True, limit: int = 1000) -> list[Gap]:
         return await self._read(partial(lookup.gaps, only_open=only_open, limit=limit))

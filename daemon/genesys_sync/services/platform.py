@@ -17,6 +17,12 @@ class Genesys(Protocol):
     def organization_id(self) -> str: ...
 
     @property
+    def sees_sensitive(self) -> bool | None:
+        """Whether the client holds `recording:recording:viewSensitiveData`: without it what is fetched may be a redacted variant, and
+        nothing in the platform's answers shows it. None while that is not known."""
+        ...
+
+    @property
     def recordings(self) -> Recordings: ...
 
     @property

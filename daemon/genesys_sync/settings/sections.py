@@ -165,6 +165,7 @@ class FeedSettings(_Section):
     reconcile_every: PositiveDuration = timedelta(minutes=15)
     reconcile_window: PositiveDuration = timedelta(hours=2)
     ready_within: PositiveDuration = timedelta(seconds=90)
+    retention_alert: PositiveDuration = timedelta(hours=72)
 
 
 class LedgerSettings(_Section):

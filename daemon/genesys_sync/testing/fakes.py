@@ -180,6 +180,7 @@ class FakeGenesys:
 
     def __init__(self, media: FakeMedia, organization_id: str = ORGANIZATION_ID) -> None:
         self.organization_id = organization_id
+        self.sees_sensitive: bool | None = True
         self.recordings = FakeRecordings(media)
         self.conversations = FakeConversations()
         self.transcripts = FakeTranscripts(media)
