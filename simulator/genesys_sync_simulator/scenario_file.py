@@ -130,6 +130,7 @@ _RECORDINGS: Mapping[str, Reader] = {
 }
 _TRANSCRIPTS: Mapping[str, Reader] = {
     "setting": one_of(*TRANSCRIPTION),
+    "licensed": flag,
     "late": share,
     "never": share,
     "ready_after": span,
@@ -307,6 +308,8 @@ def _contradictions(scenario: Scenario) -> Iterable[str]:
         yield "calls.head_start must be shorter than the shortest call"
     if scenario.transcripts is not None and scenario.transcripts.late + scenario.transcripts.never > 1:
         yield "transcripts.late and transcripts.never must not come to more than 1 together"
+    if scenario.transcripts is not None and not scenario.transcripts.licensed and scenario.transcripts.setting != "Disabled":
+        yield "transcripts.setting must be Disabled where transcripts.licensed is false"
     if scenario.transcripts is None and any(scenario.faults.count(kind) for kind in TRANSCRIPT_FAULTS):
         yield "faults asks for spoilt transcripts, and there is no table transcripts"
     for index, extra in enumerate(scenario.calls.extra):

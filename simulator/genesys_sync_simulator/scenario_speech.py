@@ -66,6 +66,7 @@ class Transcripts:
     """
 
     setting: str = "EnabledGlobally"
+    licensed: bool = True
     late: float = 0.0
     never: float = 0.0
     ready_after: Span = Span(0.2, 1.0)

@@ -52,6 +52,18 @@ async def test_a_queue_is_enabled_by_itself(play) -> None:
         assert await available(sim) == [200] * 3
 
 
+async def test_who_has_not_bought_it_cannot_enable_it(play) -> None:
+    async with play({**TALK, "transcripts": {"licensed": False, "setting": "Disabled"}}) as sim:
+        refused = await sim.call("PUT", SETTINGS, json={"transcription": "EnabledGlobally"})
+        assert (refused.status, refused.json["code"]) == (403, "feature.forbidden")
+        products = [one["id"] for one in (await sim.call("GET", "/api/v2/authorization/products")).json["entities"]]
+        assert "speechAndTextAnalytics" not in products
+        assert await available(sim) == [403] * 3
+    async with play() as sim:
+        products = [one["id"] for one in (await sim.call("GET", "/api/v2/authorization/products")).json["entities"]]
+        assert "speechAndTextAnalytics" in products
+
+
 @pytest.mark.parametrize(
     ("method", "body"),
     [

@@ -6,18 +6,20 @@ from typing import Any
 
 from aiohttp import web
 
-from genesys_sync_simulator.api.answers import Json, bad_request, body, get, need_all, reply
+from genesys_sync_simulator.api.answers import ApiError, Json, bad_request, body, get, need_all, reply
 from genesys_sync_simulator.platform import Platform
 from genesys_sync_simulator.scenario_speech import TRANSCRIPTION
 
 _PATH = "/api/v2/routing/settings/transcription"
 _FLAGS = ("lowLatencyTranscriptionEnabled", "contentSearchEnabled", "pciDssRedactionEnabled", "piiRedactionEnabled")
-_PRODUCTS = ("pureCloud", "genesysCloud3", "speechAndTextAnalytics")
+_TRANSCRIBES = "speechAndTextAnalytics"
+_PRODUCTS = ("pureCloud", "genesysCloud2", _TRANSCRIBES)
 
 
 def routes(platform: Platform) -> list[web.RouteDef]:
     """Operations of routing settings, and of products."""
     state = platform.speech
+    licensed = platform.scenario.transcripts is None or platform.scenario.transcripts.licensed
 
     async def settings(request: web.Request) -> web.Response:
         need_all(request, "routing:transcriptionSettings:view")
@@ -26,13 +28,15 @@ def routes(platform: Platform) -> list[web.RouteDef]:
     async def change(request: web.Request) -> web.Response:
         """PUT needs `transcription`; PATCH takes what it is given."""
         need_all(request, "routing:transcriptionSettings:edit")
+        if not licensed:
+            raise ApiError(403, "feature.forbidden", "The organization has no product that transcribes.")
         wanted = _valid(await body(request), whole=request.method == "PUT")
         state.settings = {**state.settings, **wanted}
         state.changed(platform.now())
         return reply(state.settings)
 
     async def products(_: web.Request) -> web.Response:
-        return reply({"entities": [{"id": product} for product in _PRODUCTS]})
+        return reply({"entities": [{"id": product} for product in _PRODUCTS if licensed or product != _TRANSCRIBES]})
 
     return [
         get(_PATH, settings),

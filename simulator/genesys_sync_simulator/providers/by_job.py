@@ -88,7 +88,7 @@ async def _later(desk: Desk, job: Job, media: bytes) -> None:
     job.status = "processing"
     await desk.clock.sleep(random.Random(job.key).uniform(span.low, span.high))
     await _work(desk, job, media)
-    if job.fault is not None:
+    if job.fault is not None and job.callback_url:
         desk.fired[job.fault] += 1
     await call_back(desk, job)
 

@@ -25,6 +25,7 @@ _QUIET = 250.0
 _SURE = 0.85
 _ENOUGH = 0.3
 _PAUSE = 0.5
+_PIECE = 5000
 
 
 class Unreadable(Exception):
@@ -102,13 +103,14 @@ class Recogniser:
 
 
 def _loud(samples: Samples, rate: int) -> _Mask:
-    """For each frame and channel, whether there is more than the hiss of a line."""
+    """For each frame and channel, whether there is more than the hiss of a line. Goes through in pieces: an hour is no small array."""
     step = max(1, round(rate * _FRAME))
-    count = max(1, len(samples) // step)
-    frames = np.zeros((count * step, samples.shape[1]), dtype=np.float32)
-    frames[: min(len(samples), count * step)] = samples[: count * step]
-    energy = np.sqrt((frames.reshape(count, step, -1) ** 2).mean(axis=1))
-    mask: _Mask = energy > _QUIET
+    count, channels = max(1, len(samples) // step), samples.shape[1]
+    mask = np.zeros((count, channels), dtype=np.bool_)
+    for first in range(0, count, _PIECE):
+        piece = samples[first * step : min(first + _PIECE, count) * step].astype(np.float32)
+        frames = piece[: len(piece) // step * step].reshape(-1, step, channels)
+        mask[first : first + len(frames)] = np.sqrt((frames**2).mean(axis=1)) > _QUIET
     return mask
 
 
