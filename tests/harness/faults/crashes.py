@@ -38,7 +38,7 @@ QUICK = (
     "handlers.tell.attempts=1000",
 )
 """A short life with little beside it, so that a call's number means the same in each life."""
-PACE = 5.0
+PACE = 4.0
 """Seconds from one life to the next: killed, started and brought to its end in between."""
 AFTER = 0.8
 """Seconds after the receiver was told in which the life's last writes are made."""
@@ -236,7 +236,7 @@ def failed_sync(bench: Bench) -> Played:
         report = folder / "calls.jsonl"
         daemon.under = traced(daemon, report, "--fail", fault)
         daemon.start()
-        wait_until(partial(_failed, report), 30, f"EIO for the {name}")
+        wait_until(partial(has_failed, report), 30, f"EIO for the {name}")
         ended = _ended_within(daemon, 6 if status is not None else 3)
         if ended != status:
             bench.problems.append(f"EIO for the {name}: {_went(ended)} instead of: {_went(status)}")
@@ -249,7 +249,8 @@ def failed_sync(bench: Bench) -> Played:
     return Played(f"{len(FAILURES)} x EIO from fsync", "; ".join(outcomes), whole)
 
 
-def _failed(report: Path) -> bool:
+def has_failed(report: Path) -> bool:
+    """Whether the call that was to fail has failed."""
     return any(line.get("done") == "failed" for line in read_report(report))
 
 

@@ -14,10 +14,10 @@ from ..bench import Bench, Daemon, DidNotHappen, Simulator, wait_until
 from ..checker import Terms
 from ..formats import Request, read_archive
 from ..receiver import Receiver
+from .controls import mutated
 from .disks import Namespace, root_only
 from .rows import Played, Row, scenario
 
-MUTANTS = Path(__file__).parents[1] / "mutants"
 _CUT = """
 import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack("I", 2))
@@ -120,8 +120,7 @@ def power_cut(bench: Bench) -> Played:
 
 def _control(bench: Bench, name: str, trial: int) -> int:
     """How much a daemon that lies about the disk has lost after one cut."""
-    mutant = {"PYTHONPATH": os.pathsep.join(filter(None, (str(MUTANTS / name), os.environ.get("PYTHONPATH", ""))))}
-    one = machine(bench, bench.folder / f"{name}-{trial}", 24, 5, mutant)
+    one = machine(bench, bench.folder / f"{name}-{trial}", 24, 5, mutated(name))
     one.daemon.start()
     # soon: the first checkpoint of the log, at some MiB, syncs even in a ledger that is careless
     wait_until(lambda: len(one.receiver.accepted()) >= 3, 40, "completions of a control")

@@ -14,4 +14,4 @@ class Connection(apsw.Connection):
         return super().pragma(name, **more) if value is None else super().pragma(name, value, **more)
 
 
-apsw.Connection = Connection  # type: ignore[misc]  # that is the mutation
+apsw.Connection = Connection

@@ -7,4 +7,4 @@ def fsync(_descriptor: object) -> None:
     """Says that it is on the disk."""
 
 
-os.fsync = fsync  # type: ignore[assignment]  # that is the mutation
+os.fsync = fsync
