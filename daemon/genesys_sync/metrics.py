@@ -30,6 +30,8 @@ class Kept(Collector):
         """See prometheus_client."""
         yield from self._families
 
+_AGES = (10, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 86400, 7 * 86400)
+
 
 class Metrics:
     """The metrics of one process, in a registry of their own."""
@@ -62,6 +64,13 @@ class Metrics:
         self.deliveries = Counter("genesys_sync_deliveries", "Runs of handlers, by how they ended.", ["handler", "outcome"], registry=r)
         self.delivery_seconds = Histogram(
             "genesys_sync_delivery_seconds", "Duration of one run of a handler.", ["handler"], buckets=_SECONDS, registry=r
+        )
+        self.done_after_call_seconds = Histogram(
+            "genesys_sync_done_after_call_seconds",
+            "Time from the end of the call until a handler was done with what followed from it.",
+            ["handler"],
+            buckets=_AGES,
+            registry=r,
         )
         self.deliveries_running = Gauge("genesys_sync_deliveries_running", "Runs of handlers in progress.", ["handler"], registry=r)
         self.deliveries_waiting = Gauge(

@@ -224,12 +224,13 @@ class Handler(ABC, Generic[ConfigT]):
 
     config_type  a frozen dataclass or pydantic model for the `config` table in the settings; unknown keys are errors
     topics       the topics it takes when the settings name none; globs allowed
-    policy       the policy where the settings do not say otherwise
+    policy       the policy where the settings do not say otherwise; a handler may set its own in `__init__`, where it follows from
+                 the configuration. From `running` on it is the one in force
     """
 
     config_type: ClassVar[type]
     topics: ClassVar[Sequence[str]] = ()
-    policy: ClassVar[Policy] = Policy()
+    policy: Policy = Policy()
 
     def __init__(self, name: str, config: ConfigT) -> None:
         """No I/O here: `name` is the key in the settings, `config` is validated."""

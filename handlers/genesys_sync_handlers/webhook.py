@@ -1,25 +1,27 @@
 """Tells another system, in the Standard Webhooks 1.0 form: signed, under one id over all attempts, retried for a week.
 
+Alone, or several events in one request: then each keeps its own id, and the receiver may name those that failed. What waits for company
+is a delivery under its lease: the ledger has it, and a part-filled batch goes when its time is up.
+
 The URL may hold a token in its path or query: messages name its host alone.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, Sequence
+import hashlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 import anyio.to_thread
 import orjson
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genesys_sync.plugin import (
-    ConfigurationError,
     Delivery,
     Done,
     Event,
@@ -27,16 +29,20 @@ from genesys_sync.plugin import (
     HttpReply,
     Outcome,
     Park,
+    PermanentError,
     Policy,
     ReasonCode,
     Services,
     Skip,
     Topic,
     TransientError,
-    iso,
 )
+from genesys_sync_handlers._answers import failed_items, retry_after
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
-from genesys_sync_handlers._signing import parse_secret, signature
+from genesys_sync_handlers._gathering import Ending, Gathering, halves
+from genesys_sync_handlers._messages import Template, batch, encode, entry, latency, wanted_file
+from genesys_sync_handlers._secrets import read_secrets
+from genesys_sync_handlers._signing import signature
 
 _SCHEDULE = tuple(
     timedelta(seconds=seconds)
@@ -57,6 +63,17 @@ _SCHEDULE = tuple(
     )
 )
 _GONE = 410
+_MALFORMED = frozenset({400, 413, 422})
+"""Answers that may be about one item of a batch: its halves are offered apart until the guilty one stands alone."""
+_TRANSCRIPT_LIMIT = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One delivery on its way into a request."""
+
+    delivery: Delivery
+    message: dict[str, Any]
 
 
 class WebhookConfig(HandlerConfig):
@@ -67,6 +84,9 @@ class WebhookConfig(HandlerConfig):
     secrets_env   the environment variable that holds secrets, separated by spaces, instead of files
     allow_http    take http too: for receivers on this machine during development
     timeout       how long the receiver may take to answer
+    template      what is sent: the event, the transcript itself, or the files for a document system
+    batch         how many events share a request at most; 1 sends each alone
+    batch_within  a batch that is not full goes so long after its first event
     """
 
     url: str
@@ -74,6 +94,9 @@ class WebhookConfig(HandlerConfig):
     secrets_env: str = ""
     allow_http: bool = False
     timeout: PositiveDuration = timedelta(seconds=15)
+    template: Template = "event"
+    batch: Annotated[int, Field(ge=1, le=500)] = 1
+    batch_within: PositiveDuration = timedelta(seconds=10)
 
     @field_validator("url")
     @classmethod
@@ -98,7 +121,7 @@ class WebhookConfig(HandlerConfig):
 
 
 class Webhook(Handler[WebhookConfig]):
-    """Each event becomes one request, until the receiver answers with a 2xx status. 410 parks the handler."""
+    """Each event is sent until the receiver answers with a 2xx status. 410 parks the handler."""
 
     config_type = WebhookConfig
     topics = (Topic.MEDIA_VERIFIED, Topic.MEDIA_REJECTED, Topic.RECORDING_LOST, Topic.DELIVERY_DEAD_LETTERED)
@@ -110,17 +133,23 @@ class Webhook(Handler[WebhookConfig]):
         schedule=_SCHEDULE,
     )
     _services: Services
+    _gathering: Gathering[_Item]
     _keys: Sequence[bytes] = ()
 
     def __init__(self, name: str, config: WebhookConfig) -> None:
         super().__init__(name, config)
         self._host = urlsplit(config.url).hostname or ""
+        if config.batch > 1:  # two batches at a time: one is on its way while the next gathers
+            patience = self.policy.timeout + config.batch_within
+            self.policy = replace(self.policy, concurrency=2 * config.batch, timeout=patience)
 
     @asynccontextmanager
     async def running(self, services: Services) -> AsyncGenerator[None]:
         """Reads the secrets; after a rotation the daemon is restarted. Raises ConfigurationError."""
         self._services = services
         self._keys = await anyio.to_thread.run_sync(self._read_secrets)
+        size = min(self.config.batch, self.policy.concurrency)  # more would wait for company that cannot come
+        self._gathering = Gathering(self._send, size=size, within=self.config.batch_within, clock=services.clock)
         yield
 
     async def check(self, services: Services) -> None:  # noqa: ARG002 - the interface's signature; secrets are files of our own
@@ -128,19 +157,68 @@ class Webhook(Handler[WebhookConfig]):
         await anyio.to_thread.run_sync(self._read_secrets)
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
-        """One request. The same id and the same body at every attempt; the receiver knows a repeat by the id."""
+        """One request, or a share in one. The same id and the same message at every attempt; the receiver knows a repeat by the id."""
         if event.topic == Topic.DELIVERY_DEAD_LETTERED and event.body.get("handler") == self.name:
             return Skip("a receiver is not told of its own dead letters: each would beget another")
-        body = message(event)
+        transcript = await self._transcript(event) if self.config.template == "transcript" else None
+        message = entry(event, template=self.config.template, transcript=transcript)
+        if self.config.batch > 1:
+            outcome = await self._gathering.join(delivery.id, _Item(delivery, message))
+        else:
+            outcome = self._judge(await self._post(delivery.id, encode(message)), delivery)
+        if isinstance(outcome, Done):
+            self._services.audit.record(
+                "webhook.deliver", event.id, receiver=self._host, template=self.config.template, latency=latency(event)
+            )
+        return outcome
+
+    async def _transcript(self, event: Event) -> object:
+        """What the transcript file holds, proved by its hash; None when the event tells of none."""
+        wanted = wanted_file(event)
+        if wanted is None:
+            return None
+        key, sha256 = wanted
+        try:
+            data = await self._services.storage.read(key, limit=_TRANSCRIPT_LIMIT)
+        except FileNotFoundError:
+            raise PermanentError(f"{key} is not in the archive any more", code=ReasonCode.NOT_FOUND) from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise PermanentError(f"{key} is not what was archived: its SHA-256 differs", code=ReasonCode.MEDIA_CHANGED)
+        return orjson.loads(data)
+
+    async def _send(self, items: Mapping[str, _Item]) -> dict[str, Ending]:
+        """One request for all; where the receiver finds a fault with the whole, one for each half."""
+        message_id, body = batch({delivery: item.message for delivery, item in items.items()})
+        try:
+            reply = await self._post(message_id, body)
+        except (TransientError, PermanentError) as error:
+            return dict.fromkeys(items, error)
+        if reply.status in _MALFORMED and len(items) > 1:
+            first, second = halves(sorted(items))
+            return {**await self._send({key: items[key] for key in first}), **await self._send({key: items[key] for key in second})}
+        failed = failed_items(reply) if 200 <= reply.status < 300 else {}
+        return {key: self._ending(reply, item.delivery, failed) for key, item in items.items()}
+
+    def _ending(self, reply: HttpReply, delivery: Delivery, failed: Mapping[str, str] | None) -> Ending:
+        if failed is None:
+            return self._refusal("answered 207 without saying which items failed")
+        if delivery.id in failed:
+            code = failed[delivery.id]
+            return self._refusal(f"answered {reply.status} and names this item as failed" + (f": {code}" if code else ""))
+        try:
+            return self._judge(reply, delivery)
+        except TransientError as error:
+            return error
+
+    async def _post(self, message_id: str, body: bytes) -> HttpReply:
         timestamp = int(self._services.now().timestamp())
         headers = {
             "content-type": "application/json",
-            "webhook-id": delivery.id,
+            "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature(self._keys, message_id=delivery.id, timestamp=timestamp, body=body),
+            "webhook-signature": signature(self._keys, message_id=message_id, timestamp=timestamp, body=body),
         }
-        reply = await self._services.http.request("POST", self.config.url, headers=headers, body=body, timeout=self.config.timeout)
-        return self._judge(reply, delivery)
+        return await self._services.http.request("POST", self.config.url, headers=headers, body=body, timeout=self.config.timeout)
 
     def _judge(self, reply: HttpReply, delivery: Delivery) -> Outcome:
         if 200 <= reply.status < 300:
@@ -154,75 +232,13 @@ class Webhook(Handler[WebhookConfig]):
         asked = retry_after(reply, now=self._services.now())
         # less than the planned wait leaves the plan in force; more is granted up to twice the plan
         delay = None if asked is None or asked <= planned else min(asked, 2 * planned)
-        raise TransientError(f"{self._host} answered {reply.status}", delay=delay, code=ReasonCode.RECEIVER_REFUSED)
+        raise self._refusal(f"answered {reply.status}", delay)
+
+    def _refusal(self, what: str, delay: timedelta | None = None) -> TransientError:
+        return TransientError(f"{self._host} {what}", delay=delay, code=ReasonCode.RECEIVER_REFUSED)
 
     def _read_secrets(self) -> tuple[bytes, ...]:
-        """Every key, in the order given. Raises ConfigurationError with all faults; no message shows a secret."""
-        problems: list[str] = []
-        keys: list[bytes] = []
-        for source, text in self._secret_texts(problems):
-            try:
-                keys.append(parse_secret(text))
-            except ValueError as error:
-                problems.append(f"{source}: {error}")
-        if problems:
-            raise ConfigurationError(problems)
-        return tuple(keys)
-
-    def _secret_texts(self, problems: list[str]) -> list[tuple[str, str]]:
-        prefix = f"handlers.{self.name}.config"
-        if self.config.secrets_env:
-            source = f"{prefix}.secrets_env"
-            texts = os.environ.get(self.config.secrets_env, "").split()
-            if not texts:
-                problems.append(f"{source}: the environment variable {self.config.secrets_env} is not set")
-            return [(source, text) for text in texts]
-        found: list[tuple[str, str]] = []
-        for path in self.config.secret_files:
-            source = f"{prefix}.secret_files: {path}"
-            try:
-                if _exposed(path):
-                    problems.append(f"{source}: SECRET_EXPOSED: may be read by others; chmod 600 it")
-                    continue
-                found.append((source, path.read_text(encoding="utf-8").strip()))
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{source}: {error.strerror if isinstance(error, OSError) else 'is not text'}")
-        return found
-
-
-def message(event: Event) -> bytes:
-    """The request's body: a pure function of the event, so every attempt sends the same bytes."""
-    data = {
-        **event.body,
-        "eventId": event.id,
-        "organizationId": event.organization_id,
-        "conversationId": event.conversation_id,
-        "recordingId": event.recording_id,
-    }
-    return orjson.dumps({"type": str(event.topic), "timestamp": iso(event.occurred_at), "data": data}, option=orjson.OPT_SORT_KEYS)
-
-
-def retry_after(reply: HttpReply, *, now: datetime) -> timedelta | None:
-    """How long the receiver asks to wait, in either form of RFC 9110; None when it does not ask, or asks for nothing that can be read.
-
-    A date is read against the receiver's own `Date`, so that a wrong clock on either side does not stretch the wait.
-    """
-    headers = {name.lower(): value for name, value in reply.headers.items()}
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text), 10**9)) if len(text) < 12 else None
-    moment = _date(text)
-    if moment is None:
-        return None
-    return max(moment - (_date(headers.get("date", "")) or now), timedelta(0))
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return read_secrets(f"handlers.{self.name}.config", self.config.secret_files, self.config.secrets_env)
 
 
 def _split(url: str) -> SplitResult | None:
@@ -232,11 +248,3 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-def _exposed(path: Path) -> bool:
-    """Whether others may read the file. systemd guards its credentials folder itself, and shows group bits there for its own reasons."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and path.resolve().is_relative_to(Path(folder).resolve()):
-        return False
-    return bool(path.stat().st_mode & 0o077)

@@ -18,10 +18,10 @@ from anyio.abc import TaskGroup, TaskStatus
 from genesys_sync.clock import Clock
 from genesys_sync.dispatch.execution import STUCK_AFTER, Execution, Finished, entered
 from genesys_sync.dispatch.registry import LoadedHandler
-from genesys_sync.dispatch.runs import Run, Runs
+from genesys_sync.dispatch.runs import Run, Runs, age_of_call
 from genesys_sync.dispatch.upkeep import Upkeep
 from genesys_sync.errors import LedgerFull
-from genesys_sync.ledger.base import Claim, Ledger
+from genesys_sync.ledger.base import Claim, DeliveryState, Ledger
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
@@ -177,6 +177,8 @@ class Dispatcher:
         try:
             outcome = await self._conclude(run, await self._executed(run))
             self._metrics.deliveries.labels(handler, outcome).inc()
+            if outcome == DeliveryState.DONE and (age := age_of_call(run.claim.event, now=self._clock.now())) is not None:
+                self._metrics.done_after_call_seconds.labels(handler).observe(age)
         except anyio.get_cancelled_exc_class():
             await self._release(run)
             raise

@@ -105,11 +105,12 @@ def _load(name: str, wanted: HandlerSettings, loader: _Loader) -> LoadedHandler:
         problems.extend(error.problems)
     if handler is None or problems:
         raise ConfigurationError(problems)
-    return LoadedHandler(name, handler, topics, _policy(kind.policy, wanted))
+    handler.policy = _policy(handler.policy, wanted)
+    return LoadedHandler(name, handler, topics, handler.policy)
 
 
 def _policy(policy: Policy, wanted: HandlerSettings) -> Policy:
-    """The class's policy with each field that the settings name taken from there."""
+    """The handler's policy with each field that the settings name taken from there."""
     named = {field.name: value for field in fields(Policy) if (value := getattr(wanted, field.name)) is not None}
     return replace(policy, **named)
 

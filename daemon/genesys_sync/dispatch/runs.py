@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import anyio
 
+from genesys_sync.events import Event
 from genesys_sync.ledger.base import Claim
 
 
@@ -66,3 +68,13 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self._runs)
+
+
+def age_of_call(event: Event, *, now: datetime) -> float | None:
+    """Seconds since the end of the call that the event goes back to, never negative; None when the event does not tell of it."""
+    text = event.body.get("conversationEndedAt") or event.body.get("endedAt")
+    try:
+        ended = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return None if ended is None or ended.tzinfo is None else max(0.0, (now - ended).total_seconds())
