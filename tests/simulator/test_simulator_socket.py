@@ -166,7 +166,7 @@ async def test_an_evicted_channel_starves_with_its_socket_open(play) -> None:
         assert (await sim.call("HEAD", f"/api/v2/notifications/channels/{channel['id']}")).status == 404
 
 
-async def test_a_dropped_socket_is_cut_refused_for_a_while_and_its_events_are_lost(play) -> None:
+async def test_a_dropped_socket_is_cut_refused_for_a_while_and_its_events_are_lost(play, tmp_path) -> None:
     async with play({"faults": {"drop_socket_for": "2s"}}) as sim:
         channel = await sim.channel(*sim.queue_topics())
         async with sim.session.ws_connect(channel["connectUri"]) as socket:
@@ -180,6 +180,10 @@ async def test_a_dropped_socket_is_cut_refused_for_a_while_and_its_events_are_lo
         async with sim.session.ws_connect(channel["connectUri"]) as socket:
             assert await ping(socket) == PONG, "nothing of what happened meanwhile is told"
         assert (await sim.call("GET", "/simulator/state", token="")).json["eventsLost"] > 0
+        lines = [json.loads(line) for line in (tmp_path / "truth.jsonl").read_text().splitlines()]
+        [unheard] = [line for line in lines if line["type"] == "unheard"]
+        assert unheard["frames"] == sim.platform.hub.lost, "one channel, so what it lost nobody heard"
+        assert unheard["begun"] <= unheard["ended"] <= lines[-1]["at"]
 
 
 async def test_a_socket_that_will_close_says_so_first(play) -> None:

@@ -78,6 +78,37 @@ def test_a_torn_truth_line_is_left_out(tmp_path: Path) -> None:
     assert len(formats.read_truth(tmp_path / "truth.jsonl", "fault")) == 1
 
 
+def sealed(*entries: dict[str, object]) -> bytes:
+    root, lines = bytes(32), b""
+    for number, entry in enumerate(entries, 1):
+        text = json.dumps(entry | {"seq": number}).encode()
+        root = hashlib.sha256(b"\0" + text + root).digest()
+        lines += b'{"hash":"' + root.hex().encode() + b'","entry":' + text + b"}\n"
+    return lines
+
+
+def gap(action: str, cause: str) -> dict[str, object]:
+    return {"action": action, "target": "1000-2500", "facts": {"fromMs": 1000, "toMs": 2500, "cause": cause}}
+
+
+def test_the_audit_trail_is_read_and_walked(tmp_path: Path) -> None:
+    archived = {"action": "recording.archive", "target": RECORDING, "facts": {}}
+    whole = sealed(gap("gap.open", "closed"), gap("gap.open", "restart"), archived, gap("gap.close", "closed"))
+    day = tmp_path / "2026-09-21.jsonl"
+    day.write_bytes(whole)
+    trail = formats.read_trail(tmp_path)
+    assert (trail.entries, trail.broken) == (4, "")
+    assert ("recording.archive", RECORDING) in trail.done
+    assert [(one.begun, one.ended, one.cause, one.closed) for one in trail.gaps] == [
+        (1.0, 2.5, "closed", True),
+        (1.0, 2.5, "restart", False),
+    ]
+    lines = whole.splitlines(keepends=True)
+    for tampered in (whole.replace(b"2500", b"2501"), lines[0] + b"".join(lines[2:]), lines[1] + lines[0] + b"".join(lines[2:])):
+        day.write_bytes(tampered)
+        assert formats.read_trail(tmp_path).broken
+
+
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
     one = Receiver(tmp_path)
