@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all acceptance check format bench clean help
+.PHONY: demo test test-all acceptance redaction-score check format bench clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test      every test that is quick (under 5 minutes)"
 	@echo "make test-all  the long proofs too: 2 GB recording, more kills"
 	@echo "make acceptance  faults, kills and power cuts; what is lost, altered, late (about 5 minutes; ARGS=--long for all)"
+	@echo "make redaction-score  recall, precision and speed of the redactor on its corpus"
 	@echo "make check     ruff, mypy strict, import-linter"
 	@echo "make bench     measurements, as ratios"
 
@@ -34,6 +35,9 @@ test-all: $(READY)
 
 acceptance: $(READY)
 	$(BIN)/python -m tests.harness $(ARGS)
+
+redaction-score: $(READY)
+	@$(BIN)/python -m tests.redaction $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

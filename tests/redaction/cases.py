@@ -29,7 +29,6 @@ class Case:
 
     lines: tuple[tuple[str, str], ...]
     planted: tuple[Planted, ...]
-    spoken: bool  # some planted value is spoken, at least in part
 
     def transcript(self) -> Transcript:
         """Words are the text's own, half a second each."""
@@ -58,7 +57,6 @@ def case_of(marked: str) -> Case:
     """The case that `marked` writes down: one segment a line."""
     lines: list[tuple[str, str]] = []
     planted: list[Planted] = []
-    spoken = False
     for index, line in enumerate(marked.splitlines()):
         match = _LINE.fullmatch(line)
         speaker, rest = (match[1], match[2]) if match else ("customer", line)
@@ -67,11 +65,10 @@ def case_of(marked: str) -> Case:
         for mark in _MARK.finditer(rest):
             text += rest[position : mark.start()]
             planted.append(Planted(index, len(text), len(text) + len(mark[2]), mark[1]))
-            spoken = spoken or any(c.isalpha() and not c.isdecimal() for c in mark[2])
             text += mark[2]
             position = mark.end()
         lines.append((speaker, text + rest[position:]))
-    return Case(tuple(lines), tuple(planted), spoken)
+    return Case(tuple(lines), tuple(planted))
 
 
 def cases_in(name: str) -> list[Case]:

@@ -11,6 +11,7 @@ from tests.redaction.cases import Case, Planted
 
 from genesys_sync.redaction import Redaction, Redactor
 
+_SPOKEN = re.compile(r"[a-zà-ÿ]{3,}")
 _MASK = re.compile(r"\[[A-Z_]+\]")
 
 
@@ -51,10 +52,7 @@ def score(redactor: Redactor, cases: Iterable[Case]) -> Score:
         missed = False
         for planted in case.planted:
             value = case.lines[planted.segment][1][planted.start : planted.end]
-            key = (
-                planted.type,
-                (any(c.isalpha() and c.isascii() for c in value) and planted.type not in ("EMAIL", "IBAN")) or " at " in value,
-            )
+            key = (planted.type, _is_spoken(planted.type, value))
             result.planted[key] += 1
             if all(position in hidden for position in _telling(planted, value)):
                 result.caught[key] += 1
@@ -67,8 +65,15 @@ def score(redactor: Redactor, cases: Iterable[Case]) -> Score:
     return result
 
 
+def _is_spoken(kind: str, value: str) -> bool:
+    if kind == "EMAIL":
+        return "@" not in value
+    return _SPOKEN.search(value) is not None
+
+
 def _telling(planted: Planted, value: str) -> list[tuple[int, int]]:
-    return [(planted.segment, planted.start + i) for i, c in enumerate(value) if c.isalnum()]
+    article = 4 if value.startswith("the ") else 0  # tells nothing
+    return [(planted.segment, planted.start + i) for i, c in enumerate(value) if c.isalnum() and i >= article]
 
 
 def _word_offsets(text: str) -> list[tuple[int, int]]:

@@ -1,8 +1,8 @@
 """Numbers that go over several segments, and over both speakers: runs are linked to chains.
 
 Links of the first kind: between the two runs stands nothing but confirmations and fillers. Of the second: the same speaker goes on
-where the other put in whatever it may be. What hangs together by the second kind alone counts as a list: it has to be longer,
-or asked for, before it is taken for one number.
+where the other put in whatever it may be. What hangs together by the second kind alone, and is not dictated digit by digit, counts
+as a list: it has to be longer, or asked for, before it is taken for one number.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from genesys_sync.redaction.findings import Hidden
 from genesys_sync.redaction.lexicon import SOFT
 from genesys_sync.redaction.spoken import WORD, Run
 from genesys_sync.redaction.stream import Stream
@@ -31,8 +32,8 @@ class Chain:
         return any(run.month for run in self.runs)
 
 
-def chains_of(stream: Stream, runs: Sequence[Run]) -> list[Chain]:
-    """Every run in exactly one chain; chains in the order of their first runs."""
+def chains_of(stream: Stream, runs: Sequence[Run], hidden: Hidden) -> list[Chain]:
+    """Nothing is linked over what is hidden already. Every run in exactly one chain; chains in the order of their first runs."""
     parents = list(range(len(runs)))
 
     def root(i: int) -> int:
@@ -43,7 +44,7 @@ def chains_of(stream: Stream, runs: Sequence[Run]) -> list[Chain]:
 
     loose: list[tuple[int, int]] = []
     last_of: dict[int, int] = {}
-    links = _Links(stream)
+    links = _Links(stream, hidden)
     for i, run in enumerate(runs):
         speaker = stream.speakers[run.segment]
         before = {i - 1, last_of.get(speaker, -1)} - {-1}
@@ -59,9 +60,9 @@ def chains_of(stream: Stream, runs: Sequence[Run]) -> list[Chain]:
         a, b = root(j), root(i)
         if a != b:
             parents[b] = a
-            listed.add(a)
+            if not (runs[j].dictated and runs[i].dictated):
+                listed.add(a)
     members: dict[int, list[Run]] = {}
-    marked: set[int] = set()
     for i, run in enumerate(runs):
         members.setdefault(root(i), []).append(run)
     marked = {root(i) for i in listed}
@@ -86,14 +87,15 @@ def _without_echo(stream: Stream, runs: Sequence[Run]) -> str:
 
 
 class _Links:
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, hidden: Hidden) -> None:
         self._stream = stream
+        self._hidden = hidden
 
     def between(self, left: Run, right: Run) -> str | None:
         """`strong`, `loose`, or None where the two runs have nothing to do with each other."""
         stream = self._stream
         apart = right.segment - left.segment
-        if not 0 < apart <= _MOST_SEGMENTS:
+        if not 0 < apart <= _MOST_SEGMENTS or self._hidden.overlaps(left.end, right.start):
             return None
         if not self._soft(left.end, stream.end_of(left.segment)) or not self._soft(stream.starts[right.segment], right.start):
             return None

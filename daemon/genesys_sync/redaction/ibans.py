@@ -28,6 +28,8 @@ def before_iban(stream: Stream, position: int) -> int | None:
         spelled += _as_spelled(stream.text, following.start(), following.end(), following.group()) or ""
     for piece in reversed(list(_PIECE.finditer(stream.low, floor, position))):
         letters = _as_spelled(stream.text, piece.start(), piece.end(), piece.group())
+        if letters is None and piece.end() == position and piece.end() - piece.start() <= 4:
+            letters = piece.group()  # "de89": written to its digits
         if letters is None or len(spelled) > _LONGEST:
             break
         spelled = letters + spelled

@@ -99,14 +99,14 @@ def small_type(context: str | None, digits: str, *, month: bool, shaped_as_date:
 def label(digits: str, written: str, context: str | None, regions: tuple[str, ...]) -> tuple[str, str]:
     """(type, rule) for a long number that is hidden. `written`: as it stands in the text."""
     count = len(digits)
-    if context in (types.SSN, types.PHONE, types.CARD) and count <= 19 and not (context == types.CARD and count < 10):
+    if (context in (types.SSN, types.PHONE) and count <= 19) or (context == types.CARD and count >= 10):
         return context, "asked_for"
     if 13 <= count <= 19:
         if _luhn(digits):
             return types.CARD, "check_digit"
         if count in (15, 16) and digits[0] in "23456":
             return types.CARD, "card_shape"
-    if re.fullmatch(r"\d{3}[- ]\d\d[- ]\d{4}", written) is not None:
+    if is_ssn_shape(written):
         return types.SSN, "ssn_shape"
     if context == types.NUMBER and not written.startswith(("+", "plus")):
         return types.NUMBER, "asked_for"
@@ -151,6 +151,13 @@ def without_dates_and_amounts(written: str, digits: str) -> str:
     if not _TYPED.search(written):
         return digits
     return "".join(c for c in _TYPED.sub(" ", written) if c.isdecimal())
+
+
+_SSN_SHAPE: Final = re.compile(r"\d{3}[- ]\d\d[- ]\d{4}")
+
+
+def is_ssn_shape(written: str) -> bool:
+    return _SSN_SHAPE.fullmatch(written) is not None
 
 
 _DATE_SHAPE: Final = re.compile(r"\d{1,4}[-/. ]{1,2}\d{1,2}[-/. ]{1,2}\d{2,4}")

@@ -27,7 +27,7 @@ _PART_OF: Final = frozenset({types.DATE_OF_BIRTH, types.EXPIRY})
 
 def find_numbers(stream: Stream, hidden: Hidden, regions: tuple[str, ...]) -> None:
     """Adds to `hidden` every number that the policy hides."""
-    for chain in chains_of(stream, runs_of(stream, hidden)):
+    for chain in chains_of(stream, runs_of(stream, hidden), hidden):
         decided = _decide(stream, hidden, chain, regions)
         if decided is not None:
             _hide(stream, hidden, chain, *decided)
@@ -63,11 +63,11 @@ def _decide_long(stream: Stream, chain: Chain, before: str | None, after: str | 
     context = after if before is None else before
     count = len(chain.digits)
     if count < labels.LONG:
-        international = stream.low[max(first.core_start - 1, 0) : first.core_start] == "+"
-        if context == labels.BENIGN and not international:
+        shown = stream.low[max(first.core_start - 1, 0) : first.core_start] != "+" and not labels.is_ssn_shape(written)
+        if context == labels.BENIGN and shown:
             return None
         amount = _CURRENCY_BEFORE.search(stream.low, max(first.start - 2, 0), first.start) or _UNIT_AFTER.match(stream.low, last.end)
-        if (chain.listed or amount) and (context is None or context == labels.BENIGN) and not international:
+        if (chain.listed or amount) and context in (None, labels.BENIGN) and shown:
             return None
     start = first.core_start
     if stream.low[max(start - 5, 0) : start] == "plus " or stream.low[max(start - 1, 0) : start] == "+":

@@ -42,7 +42,8 @@ class Atom:
 
 @dataclass(slots=True)
 class Run:
-    """start, end of all of it; core_start, core_end from its first digit to its last; `listed`: it may as well be several numbers."""
+    """start, end: all of it; core_start, core_end: from its first digit to its last; `listed`: it may as well be several numbers;
+    `dictated`: digit by digit, and more than one."""
 
     start: int
     end: int
@@ -54,17 +55,21 @@ class Run:
     written: bool
     month: bool
     listed: bool
+    dictated: bool
 
 
 def atoms_of(low: str) -> Iterator[Atom]:
     """Every word and numeral of `low` that belongs to numbers, in order."""
     sounds = SOUNDS
+    plain = low.isascii()
     for match in _TOKEN.finditer(low):
         token = match.group()
         sound = sounds.get(token)
         if sound is not None:
             yield Atom(match.start(), match.end(), sound, written=False)
-        elif token[0].isdecimal():
+        elif plain and token > ":":  # letters: nearly every word ends here
+            continue
+        elif token.isdecimal():
             digits = token if token.isascii() else "".join(str(unicodedata.decimal(c)) for c in token)
             yield Atom(match.start(), match.end(), Sound(Kind.DIGITS, digits), written=True)
         elif not token.isascii():
@@ -111,9 +116,7 @@ def _joint(low: str, left: Atom, right: Atom) -> bool | None:
     dated = Kind.DATE in (left.sound.kind, right.sound.kind)
     for word in words:
         if word in LISTING:
-            listed = listed or (
-                left.sound.kind not in (Kind.HUNDRED, Kind.SCALE, Kind.TENS) and "then" not in words and "next" not in words
-            )
+            listed = listed or not (left.sound.kind in (Kind.HUNDRED, Kind.SCALE) or word == "y" or {"then", "next"} & set(words))
         elif not (
             word in FILLERS
             or (dated and word in IN_DATES)
@@ -134,7 +137,8 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, low: str, *, li
         return
     counted = [atom for atom in group if atom.sound.kind is not Kind.DATE] or group
     digits = digits_of(group, low)
-    month = any(low[atom.start : atom.end] in MONTHS for atom in group)
+    month = any(atom.sound.kind is Kind.DATE and low[atom.start : atom.end] in MONTHS for atom in group)
+    dictated = all(len(atom.sound.digits) == 1 for atom in group)  # digit by digit, as no quantity is said
     scaled = any(atom.sound.kind is Kind.SCALE and i <= 2 and not atom.written for i, atom in enumerate(group))
     runs.append(
         Run(
@@ -147,7 +151,8 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, low: str, *, li
             atoms=len(group),
             written=all(atom.written for atom in group),
             month=month,
-            listed=listed or scaled or month,
+            listed=(listed and not dictated) or scaled or month,
+            dictated=dictated and len(group) > 1,
         )
     )
 
@@ -162,13 +167,17 @@ class _Writer:
         self.pad = 0
 
     def flush(self) -> None:
+        """What is being said is complete; `pad`: after a thousand it takes up three places."""
         if self.value is not None:
             self.out.append(str(self.value).zfill(self.pad))
             self.pad = 0
-        elif self.pad:
-            self.out.append("0" * self.pad)
-            self.pad = 0
         self.value, self.room = None, 0
+
+    def finish(self) -> None:
+        """So is what a thousand left open."""
+        self.flush()
+        self.out.append("0" * self.pad)
+        self.pad = 0
 
     def say(self, value: int) -> None:
         if self.value is not None and 0 < value < self.room:
@@ -199,11 +208,12 @@ class _Writer:
     def scale(self, zeros: int) -> None:
         if self.value is None and not self.pad:
             self.value = 1
+        self.pad = max(self.pad - zeros, 0)
         self.flush()
         self.pad = zeros
 
     def write(self, digits: str) -> None:
-        self.flush()
+        self.finish()
         self.out.append(digits)
 
 
@@ -230,7 +240,7 @@ def digits_of(atoms: Sequence[Atom], low: str) -> str:
         else:
             writer.flush()
         times = 1
-    writer.flush()
+    writer.finish()
     return "".join(writer.out)
 
 

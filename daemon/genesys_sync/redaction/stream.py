@@ -50,12 +50,17 @@ class Stream:
         return self.starts[segment + 1] - 1 if segment + 1 < len(self.starts) else len(self.text)
 
     def by_segment(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """The stretch cut at the segments' ends: (segment, start, end) with positions in the segment's own text; empty parts left out."""
+        """The stretch cut at the segments' ends: (segment, start, end) with positions in the segment's own text.
+
+        Blanks at a part's ends stay out of it, and so do parts of blanks alone.
+        """
         segment = self.segment_at(start)
         while start < end:
             here = min(end, self.end_of(segment))
-            if here > start:
-                yield segment, start - self.starts[segment], here - self.starts[segment]
+            part = self.text[start:here]
+            low, high = start + len(part) - len(part.lstrip()), here - len(part) + len(part.rstrip())
+            if high > low:
+                yield segment, low - self.starts[segment], high - self.starts[segment]
             segment += 1
             if segment >= len(self.starts):
                 return
