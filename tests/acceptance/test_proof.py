@@ -12,6 +12,11 @@ from typing import Any
 CALLS = """
 [calls]
 count = 12
+per_second = 4
+duration = ["1s", "2s"]
+[recordings]
+appear_after = ["100ms", "200ms"]
+available_after = ["500ms", "1s"]
 """
 
 

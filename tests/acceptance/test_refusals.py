@@ -15,6 +15,13 @@ import pytest
 CALLS = """
 [calls]
 count = 6
+per_second = 6
+duration = ["1s", "2s"]
+[recordings]
+appear_after = ["100ms", "200ms"]
+available_after = ["500ms", "1s"]
+[platform]
+batch_job_time = "200ms"
 """
 
 
@@ -108,7 +115,7 @@ def test_a_refused_permission_is_named_and_nothing_is_lost(
     granted = ["routing:queue:view", "conversation:communication:view", "analytics:conversationDetail:view"]
     some = f"[[clients]]\nid = 'x'\nsecret = 'x'\npermissions = {granted}\n"
     platform = simulator(CALLS + some, *client)
-    here = daemon(platform)
+    here = daemon(platform, "feed.backoff_base=50ms", "feed.backoff_cap=200ms")
     check = here.call("check")
     assert check.returncode == 77
     assert "recording:recording:view" in check.stdout + check.stderr

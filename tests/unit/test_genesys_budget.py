@@ -184,7 +184,7 @@ class Windowed:
         return headers(self.count, self.allowed, int(self.begun + WINDOW - now))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     allowed=st.integers(3, 60),
     aligned=st.booleans(),
