@@ -35,7 +35,10 @@ class _CannotListen(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs until SIGTERM or SIGINT; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.what == "providers" and (options.truth_log or options.client_id or options.client_secret):
+        parser.error("--truth-log, --client-id and --client-secret are options of the platform, not of the providers")
     try:
         scenario = _scenario(options)
     except ScenarioError as error:

@@ -49,10 +49,28 @@ def test_it_tells_where_it_listens_and_ends_on_sigterm(tmp_path: Path) -> None:
         assert process.stderr.read() == ""
 
 
-def test_a_taken_port_is_75() -> None:
+def test_the_providers_tell_where_they_listen_and_end_on_sigterm() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "providers", "--scenario", "speech"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            ready = json.loads(process.stdout.readline())
+            assert set(ready) == {"transcriptionsUrl", "jobsUrl", "apiKey", "callbackSecret", "controlUrl"}
+            with urllib.request.urlopen(ready["controlUrl"] + "/state", timeout=10) as answer:
+                assert json.load(answer)["jobs"] == 0
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("what", ["platform", "providers"])
+def test_a_taken_port_is_75(what: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, said = failed("--port", str(port))
+        code, said = failed(what, "--port", str(port))
     assert code == 75
     assert said.count("\n") == 1
     assert said == f"genesys-sync-simulator: port {port} on 127.0.0.1 cannot be used: Address already in use\n"
@@ -79,7 +97,10 @@ def test_an_unwritable_truth_log_is_74(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--seed", "many"], ["--seed", "-1"], ["--warp", "9"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "70000"], ["--seed", "many"], ["--seed", "-1"], ["--warp", "9"], ["provider"], ["providers", "--truth-log", "x"]],
+)
 def test_wrong_use_is_64(arguments: list[str]) -> None:
     code, said = failed(*arguments)
     assert code == 64

@@ -67,7 +67,7 @@ def speak(chance: random.Random, value: Value, form: str, language: Language) ->
     """The value in one of the forms. What has no digits to double or to group is spoken in words."""
     units = [unit for group in _groups(value) for unit in group]
     if value.kind == "date_of_birth" and form != "digits":
-        words = _date_words(value)
+        words = _date_words(value, language)
     elif form == "digits":
         words = [value.written[0]] if value.kind in ("email", "date_of_birth") else ["".join(group) for group in _groups(value)]
     elif form == "doubles":
@@ -166,7 +166,10 @@ def _cut(chance: random.Random, words: list[str]) -> tuple[tuple[str, ...], ...]
     return tuple(tuple(words[start : start + size]) for start in range(0, len(words), size))
 
 
-def _date_words(value: Value) -> list[str]:
+def _date_words(value: Value, language: Language) -> list[str]:
+    """As English says a date; in other languages day, month and year digit by digit."""
+    if not language.dialect.startswith("en"):
+        return [language.digits[int(digit)] for part in reversed(value.canonical.split("-")) for digit in part]
     year, month, day = (int(part) for part in value.canonical.split("-"))
     tens, ones = year % 100 // 10 * 10, year % 10
     small = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[ones]
