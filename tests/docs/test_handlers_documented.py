@@ -17,15 +17,17 @@ from genesys_sync.units import parse_duration, parse_size
 from genesys_sync_handlers._report import Caution, Fault
 from genesys_sync_handlers.archive import Archive
 from genesys_sync_handlers.discover import Discover
+from genesys_sync_handlers.resume import Resume
 from genesys_sync_handlers.verify import Verify
 from genesys_sync_handlers.webhook import Webhook
 
 DOCS = Path(__file__).parents[2] / "docs" / "handlers"
-HANDLERS: dict[str, Any] = {"discover": Discover, "archive": Archive, "verify": Verify, "webhook": Webhook}
+HANDLERS: dict[str, Any] = {"discover": Discover, "archive": Archive, "resume": Resume, "verify": Verify, "webhook": Webhook}
 EMITTED = {
     "discover": ["recording.created", "recording.status_changed", "recording.ready", "recording.lost"],
     "archive": ["media.archived"],
     "verify": ["media.verified", "media.rejected", "recording.ready"],
+    "resume": [],
     "webhook": [],
 }
 

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from genesys_sync.actions import AuditedActions
 from genesys_sync.audit import AuditEntry
+from genesys_sync.cli.output import print_json
 from genesys_sync.clock import SystemClock
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
-from genesys_sync.errors import LedgerError, LedgerLocked
+from genesys_sync.errors import (
+    EX_NOPERM,
+    EX_SOFTWARE,
+    EX_UNAVAILABLE,
+    GenesysSyncError,
+    LedgerError,
+    LedgerLocked,
+    PermanentError,
+    ReasonCode,
+    TransientError,
+)
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
-from genesys_sync.scrubbing import register_secret
+from genesys_sync.scrubbing import clean_text, register_secret
+from genesys_sync.services import ControlRefused
 from genesys_sync.settings import Settings, find_credentials
 
 
@@ -78,3 +92,30 @@ async def _make(url: str, clock: SystemClock) -> None:
             pass
     except LedgerLocked:
         return  # a daemon is at it: what is wrong with the ledger is told by the opening that follows
+
+
+def exit_code_of(error: GenesysSyncError) -> int:
+    """How a command ends that could not act: a permission is missing (77), the platform refuses or does not have it (69), else the
+    error's own."""
+    if isinstance(error, PermanentError) and error.exit_code == EX_SOFTWARE:
+        return EX_NOPERM if error.code in (ReasonCode.FORBIDDEN, ReasonCode.UNAUTHORIZED) else EX_UNAVAILABLE
+    return error.exit_code
+
+
+def failure_as_json(error: GenesysSyncError) -> dict[str, Any]:
+    """What programs read of an action that was refused (again is useless) or failed (again may help)."""
+    told: dict[str, Any] = {"outcome": "refused" if isinstance(error, PermanentError) else "failure", "error": clean_text(str(error))}
+    if isinstance(error, (PermanentError, TransientError)):
+        told |= {"reason": error.code.value, "correlationId": error.correlation_id or None}
+    if isinstance(error, PermanentError):
+        told |= {"platformCode": error.platform_code or None, "status": error.status or None}
+    return told
+
+
+def report_failure(error: GenesysSyncError, *, as_json: bool) -> int:
+    """One sentence on standard error, the JSON on standard output where that was asked for; the exit code."""
+    check = f"refused by the check {error.check}: " if isinstance(error, ControlRefused) else ""
+    if as_json:
+        print_json(failure_as_json(error) | ({"check": error.check.value} if isinstance(error, ControlRefused) else {}))
+    print(f"genesys-sync: {check}{clean_text(str(error))}", file=sys.stderr)
+    return exit_code_of(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from genesys_sync.cli.output import iso, print_json, print_line, print_table, sp
 from genesys_sync.clock import SystemClock
 from genesys_sync.ledger.base import Counts, DeliveryState
 from genesys_sync.settings import Settings
+from genesys_sync.tallies import ClassCost, OperationSum, by_class, by_operation, whole_cost
 
 ANSWER_LIMIT = 64 << 10
 DAEMON_SECONDS = 3.0
@@ -26,6 +27,9 @@ class Standing:
     at_ms: int
     counts: Counts
     watermark_ms: int | None
+    operations: Sequence[OperationSum]
+    storage: Sequence[ClassCost]
+    currency: str
     daemon: Mapping[str, Any] | None
 
     @property
@@ -65,8 +69,18 @@ async def _look(settings: Settings) -> Standing:
         now = clock.epoch_ms()
         counts = await ledger.counts(now_ms=now)
         watermark = await ledger.watermark(STREAM)
+        tallies = await ledger.tallies()
     daemon = await ask_daemon(settings.health.address, "/readyz")
-    return Standing(settings.ledger.url, now, counts, watermark, daemon)
+    return Standing(
+        ledger=settings.ledger.url,
+        at_ms=now,
+        counts=counts,
+        watermark_ms=watermark,
+        operations=by_operation(tallies.actions),
+        storage=by_class(tallies.stored, settings.costs),
+        currency=settings.costs.currency,
+        daemon=daemon,
+    )
 
 
 async def ask_daemon(address: tuple[str, int], path: str) -> Mapping[str, Any] | None:
@@ -111,6 +125,26 @@ def as_json(standing: Standing) -> dict[str, Any]:
         "parked": dict(counts.parked),
         "openGaps": counts.open_gaps,
         "watermark": iso(standing.watermark_ms),
+        "actions": [
+            {
+                "operation": one.operation,
+                "success": one.success,
+                "refused": one.refused,
+                "failure": one.failure,
+                "successRate": round(one.success_rate, 4),
+                "meanSeconds": round(one.mean_seconds, 3),
+                "bytes": one.bytes,
+            }
+            for one in standing.operations
+        ],
+        "storage": {
+            "currency": standing.currency,
+            "costPerMonth": whole_cost(standing.storage),
+            "classes": [
+                {"class": one.storage_class, "objects": one.stored.objects, "bytes": one.stored.bytes, "costPerMonth": one.per_month}
+                for one in standing.storage
+            ],
+        },
         "daemon": None if standing.daemon is None else dict(standing.daemon),
     }
 
@@ -137,6 +171,28 @@ def _show(standing: Standing) -> None:
         print_table(
             ("handler", *DeliveryState),
             ((handler, *(states.get(state, 0) for state in DeliveryState)) for handler, states in sorted(counts.deliveries.items())),
+        )
+    _show_acting(standing)
+
+
+def _show_acting(standing: Standing) -> None:
+    if standing.operations:
+        print_line()
+        print_table(
+            ("action", "success", "refused", "failure", "success rate", "mean", "bytes"),
+            (
+                (one.operation, one.success, one.refused, one.failure, f"{one.success_rate:.1%}", f"{one.mean_seconds:.1f} s", one.bytes)
+                for one in standing.operations
+            ),
+        )
+    if standing.storage:
+        print_line()
+        print_table(
+            ("storage class", "objects", "bytes", f"{standing.currency} a month"),
+            (
+                (one.storage_class, one.stored.objects, one.stored.bytes, "no price" if one.per_month is None else f"{one.per_month:.2f}")
+                for one in standing.storage
+            ),
         )
 
 
