@@ -8,14 +8,14 @@ from genesys_sync_simulator.audio import RATE, Samples
 from genesys_sync_simulator.speech.script import EXTERNAL, Script
 
 _HISS = 12.0
-_LOUD = 5000.0
+_LOUD = 3000.0
 _FADE = 0.004
 
 
 def sound(seed: int, script: Script, channels: int) -> Samples:
     """Customer (external) left, agent (internal) right; one channel mixes them. Not one sample is a digital zero.
 
-    Between two words the channel holds hiss of about -69 dBFS, within a word about -20 dBFS. Where nobody speaks at all there is music.
+    Between two words the channel holds hiss of about -69 dBFS, within a word about -22 dBFS. Where nobody speaks at all there is music.
     """
     count = max(1, round(script.seconds * RATE))
     chance = np.random.default_rng(seed)
@@ -40,7 +40,7 @@ def _burst(chance: np.random.Generator, count: int, pitch: float) -> np.ndarray[
     own = pitch * chance.uniform(0.9, 1.2)
     tones = sum(np.sin(2 * np.pi * own * number * time) / number for number in (1, 2, 3, 5, 8))
     fade = np.clip(np.minimum(time, time[::-1]) / _FADE, 0, 1) if count > 0 else time
-    wave: np.ndarray[tuple[int], np.dtype[np.float32]] = (_LOUD * 0.6 * tones * fade).astype(np.float32)
+    wave: np.ndarray[tuple[int], np.dtype[np.float32]] = (_LOUD * tones * fade).astype(np.float32)
     return wave
 
 
