@@ -14,7 +14,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,10 @@ from genesys_sync.dispatch.execution import DeliveryAudit, action_record
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
 from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError
 from genesys_sync.feed.listener import Feed
+from genesys_sync.feed.orphans import take_in
 from genesys_sync.feed.retention import Retention
 from genesys_sync.genesys import platform as genesys_platform
+from genesys_sync.genesys.orphans import Orphan
 from genesys_sync.genesys.visibility import Visibility
 from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
 from genesys_sync.ledger import open_ledger
@@ -154,7 +156,11 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
         pulse = Pulse(clock, turned_at=lambda: dispatcher.turned_at)
-        visibility = Visibility(platform, clock=clock, metrics=metrics)
+
+        async def take(orphans: Sequence[Orphan]) -> None:
+            await take_in(orphans, ledger=ledger, router=router, organization_id=platform.organization_id)
+
+        visibility = Visibility(platform, clock=clock, metrics=metrics, take=take if settings.feed.orphans else None)
         alert = settings.feed.retention_alert
         retention = Retention(query=platform.retention, ledger=ledger, clock=clock, alert=alert, metrics=metrics)
         yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition(), visibility, retention)

@@ -130,6 +130,7 @@ class Tally:
     """The sums of a report. `states` holds every state, zeros too."""
 
     states: Counter[State] = field(default_factory=lambda: Counter(dict.fromkeys(State, 0)))
+    orphans: int = 0
     reasons: Counter[tuple[State, str]] = field(default_factory=Counter)
     variants: Counter[str] = field(default_factory=Counter)
     conversations: int = 0
@@ -140,7 +141,15 @@ class Tally:
         """Count one conversation."""
         self.conversations += 1
         self.looking += judged.looking
-        for item in judged.items:
+        self._count(judged.items)
+
+    def add_orphan(self, item: Item) -> None:
+        """Count one recording that belongs to no conversation."""
+        self.orphans += 1
+        self._count([item])
+
+    def _count(self, items: Iterable[Item]) -> None:
+        for item in items:
             self.states[item.state] += 1
             self.recordings += item.recording_id is not None
             if item.variant:
@@ -180,6 +189,15 @@ def judge(conversation_id: str, ended: datetime, facts: Sequence[Fact], says: Pl
         known = recordings.get(recording_id or "", ())
         items.append(replace(item, variant=_variant(known), delete_date=_delete_date(known)))
     return Judged(tuple(items), looking=discovery.unfinished)
+
+
+def judge_orphan(recording_id: str, facts: Sequence[Fact], roles: Roles) -> Item:
+    """The state of a recording that belongs to no conversation. `facts` are all that the ledger holds of it, its `recording.orphaned`
+    among them; its end is the moment at which the platform made it."""
+    told = next(fact for fact in facts if fact.event.topic == Topic.RECORDING_ORPHANED)
+    state, reason = _recording(facts, _Standings.of(told, roles.archive), roles, recovered=False, first=told)
+    item = _item("", recording_id, told.event.occurred_at, state, reason, "orphan: it belongs to no conversation")
+    return replace(item, variant=_variant(facts))
 
 
 def recorded(details: Mapping[str, Any]) -> bool | None:
@@ -270,11 +288,14 @@ class _Standings:
         )
 
 
-def _recording(facts: Sequence[Fact], discovery: _Standings, roles: Roles, *, recovered: bool) -> tuple[State, str]:
+def _recording(
+    facts: Sequence[Fact], discovery: _Standings, roles: Roles, *, recovered: bool, first: Fact | None = None
+) -> tuple[State, str]:
+    """`first`: what asked for it to be fetched, where that was no `recording.ready`."""
     arrived = State.RECOVERED if recovered else State.ARCHIVED
     if _latest(facts, Topic.MEDIA_VERIFIED) is not None:
         return arrived, ""
-    ready = _latest(facts, Topic.RECORDING_READY)
+    ready = _latest(facts, Topic.RECORDING_READY) or first
     if ready is None:
         return _never_ready(facts, discovery)
     revision = _revision(ready)

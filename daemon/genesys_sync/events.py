@@ -34,6 +34,7 @@ class Topic(StrEnum):
     RECORDING_STATUS_CHANGED = "recording.status_changed"
     RECORDING_READY = "recording.ready"
     RECORDING_LOST = "recording.lost"
+    RECORDING_ORPHANED = "recording.orphaned"
     MEDIA_ARCHIVED = "media.archived"
     MEDIA_VERIFIED = "media.verified"
     MEDIA_REJECTED = "media.rejected"

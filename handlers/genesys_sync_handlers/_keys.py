@@ -49,15 +49,15 @@ def extension(content_type: str, head: bytes) -> str:
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "bin")
 
 
-def media_key(day: date, conversation_id: str, recording_id: str, part: int, ending: str) -> str:
+def media_key(day: date, conversation_id: str | None, recording_id: str, part: int, ending: str) -> str:
     """The archive key of one part (the first is 1). The ids must be canonical UUIDs: the caller has checked."""
     numbered = "" if part == 1 else f"part{part}."
-    return f"{_folder(day, conversation_id)}/{recording_id}.{numbered}{ending}"
+    return f"{_folder(day, conversation_id, recording_id)}/{recording_id}.{numbered}{ending}"
 
 
-def sidecar_key(day: date, conversation_id: str, recording_id: str) -> str:
+def sidecar_key(day: date, conversation_id: str | None, recording_id: str) -> str:
     """The key of the sidecar beside the media."""
-    return f"{_folder(day, conversation_id)}/{recording_id}.{SIDECAR_SUFFIX}"
+    return f"{_folder(day, conversation_id, recording_id)}/{recording_id}.{SIDECAR_SUFFIX}"
 
 
 def quarantine_key(key: str, revision: int) -> str:
@@ -82,5 +82,8 @@ def _transcripts(day: date, conversation_id: str) -> str:
     return f"transcripts/{day:%Y/%m/%d}/{conversation_id}"
 
 
-def _folder(day: date, conversation_id: str) -> str:
+def _folder(day: date, conversation_id: str | None, recording_id: str) -> str:
+    """A recording without a conversation has a folder of its own."""
+    if conversation_id is None:
+        return f"orphans/{day:%Y/%m/%d}/{recording_id}"
     return f"recordings/{day:%Y/%m/%d}/{conversation_id}"

@@ -42,6 +42,8 @@ _MOST_PARTS = 64
 _ATTEMPTS_WITH_DETAILS = 3
 _ATTEMPTS_LEFT_OUT = 8
 """Runs after which a recording that was AVAILABLE and is not handed out is not late any more; about a quarter of an hour."""
+_ORPHANS_FORMAT = "WAV"
+"""Nothing is lost in it; the original of an orphan is not to be had."""
 _VARIANTS = {True: "whole", False: "perhaps_redacted", None: "unknown"}
 _HEAD = 16
 
@@ -58,10 +60,11 @@ class ArchiveConfig(HandlerConfig):
 
 
 class Archive(Handler[ArchiveConfig]):
-    """`recording.ready` → `media.archived`. A `recording.lost` becomes a dead letter with its true reason: it cannot be archived."""
+    """`recording.ready`, `recording.orphaned` → `media.archived`. A `recording.lost` becomes a dead letter with its true reason: it cannot
+    be archived."""
 
     config_type = ArchiveConfig
-    topics = (Topic.RECORDING_READY, Topic.RECORDING_LOST)
+    topics = (Topic.RECORDING_READY, Topic.RECORDING_LOST, Topic.RECORDING_ORPHANED)
     # more than there are download slots: those who wait for one share their requests for details and locations
     policy = Policy(
         concurrency=100,
@@ -122,7 +125,7 @@ class Archive(Handler[ArchiveConfig]):
             return None
         return sidecar
 
-    async def _fetch(self, event: Event, delivery: Delivery, conversation: str, recording: str, revision: int) -> dict[str, Any]:
+    async def _fetch(self, event: Event, delivery: Delivery, conversation: str | None, recording: str, revision: int) -> dict[str, Any]:
         """Download every part into its place; the sidecar that tells of it, not yet written."""
         details, missing = await self._details(conversation, delivery)
         before = parse_iso(event.body.get("deleteDate"))
@@ -156,7 +159,7 @@ class Archive(Handler[ArchiveConfig]):
             "media": event.body.get("media", ""),
             "sessionId": session,
             "deleteDate": event.body.get("deleteDate"),
-            "format": self.config.format,
+            "format": _ORPHANS_FORMAT if conversation is None and self.config.format == "original" else self.config.format,
             "variant": _VARIANTS[self._services.genesys.sees_sensitive],
             "parts": parts,
             "expected": {"durations": durations, "source": "analytics" if durations else "none"},
@@ -178,7 +181,7 @@ class Archive(Handler[ArchiveConfig]):
             return PermanentError(told, code=ReasonCode.FORBIDDEN_SENSITIVE, correlation_id=error.correlation_id)
         return error
 
-    async def _part(self, event: Event, conversation: str, recording: str, number: int, part: MediaPart) -> dict[str, Any]:
+    async def _part(self, event: Event, conversation: str | None, recording: str, number: int, part: MediaPart) -> dict[str, Any]:
         async with self._services.scratch.file(".part") as path:
             got = await self._services.media.download(part, path)
             async with await anyio.open_file(path, "rb") as file:
@@ -195,17 +198,23 @@ class Archive(Handler[ArchiveConfig]):
             "resumed": got.resumed,
         }
 
-    async def _locate(self, conversation: str, recording: str, *, fresh: bool, before: datetime | None) -> tuple[MediaPart, ...]:
+    async def _locate(self, conversation: str | None, recording: str, *, fresh: bool, before: datetime | None) -> tuple[MediaPart, ...]:
+        recordings = self._services.genesys.recordings
         format_id = None if self.config.format == "original" else self.config.format
-        located = await self._services.genesys.recordings.locate(conversation, recording, format_id=format_id, fresh=fresh, before=before)
+        if conversation is None:
+            located = await recordings.locate_orphan(recording, format_id=format_id or _ORPHANS_FORMAT)
+        else:
+            located = await recordings.locate(conversation, recording, format_id=format_id, fresh=fresh, before=before)
         if not located:
             raise TransientError("the platform names no media for the recording yet", code=ReasonCode.NOT_READY)
         if len(located) > _MOST_PARTS:
             raise PermanentError(f"the recording claims {len(located)} parts; {_MOST_PARTS} is the most", code=ReasonCode.BAD_ANSWER)
         return located
 
-    async def _details(self, conversation: str, delivery: Delivery) -> tuple[Mapping[str, Any] | None, str | None]:
+    async def _details(self, conversation: str | None, delivery: Delivery) -> tuple[Mapping[str, Any] | None, str | None]:
         """The analytics record, or why there is none. The media matter more: a refusal, or trouble that lasts, does not hold them up."""
+        if conversation is None:
+            return None, ReasonCode.NOT_FOUND.value
         try:
             details = await self._services.genesys.conversations.details(conversation)
         except PermanentError as error:
@@ -217,10 +226,10 @@ class Archive(Handler[ArchiveConfig]):
         return details, None if details is not None else ReasonCode.NOT_READY.value
 
 
-def _identity(event: Event) -> tuple[str, str]:
-    """Both ids, proved to be canonical UUIDs before any key is made of them."""
-    conversation, recording = event.conversation_id or "", event.recording_id or ""
-    if not is_canonical_uuid(conversation) or not is_canonical_uuid(recording):
+def _identity(event: Event) -> tuple[str | None, str]:
+    """Both ids, proved to be canonical UUIDs before any key is made of them; an orphan has no conversation."""
+    conversation, recording = event.conversation_id, event.recording_id or ""
+    if not is_canonical_uuid(recording) or (conversation is not None and not is_canonical_uuid(conversation)):
         raise PermanentError("the event's ids are not canonical lower-case UUIDs", code=ReasonCode.ID_INVALID)
     return conversation, recording
 

@@ -105,7 +105,8 @@ class Verify(Handler[VerifyConfig]):
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """Afterwards the media are where they belong, and what is emitted says so."""
-        if not (is_canonical_uuid(event.conversation_id or "") and is_canonical_uuid(event.recording_id or "")):
+        ids = (event.recording_id or "", *(() if event.conversation_id is None else (event.conversation_id,)))
+        if not all(is_canonical_uuid(one) for one in ids):
             raise PermanentError("the event's ids are not canonical lower-case UUIDs", code=ReasonCode.ID_INVALID)
         revision = int(event.body["revision"])
         sidecar = await self._read_sidecar(event.body["sidecar"], revision)
@@ -175,8 +176,10 @@ class Verify(Handler[VerifyConfig]):
         return Fault.DURATION_MISMATCH, None
 
     async def _stated_duration(self, event: Event) -> float | None:
+        if event.conversation_id is None:
+            return None
         try:
-            recording = await self._services.genesys.recordings.get(event.conversation_id or "", event.recording_id or "")
+            recording = await self._services.genesys.recordings.get(event.conversation_id, event.recording_id or "")
         except PermanentError:
             return None  # deleted meanwhile, or not to be read: no reason to doubt the file
         return _verdict.stated_duration(recording)

@@ -159,7 +159,18 @@ async def test_what_the_client_may_do_and_the_orphans_of_all_pages(simulator: di
         assert granted is not None
         assert holds("recording:recording:editRetention", granted)
         assert not holds(SENSITIVE, granted)
-        assert len(set(await platform.orphans())) == 30
+        assert len({orphan.id for orphan in await platform.orphans()}) == 30
+
+
+async def test_an_orphan_is_fetched_in_a_format_and_an_unknown_one_is_not_there(simulator: dict[str, Any], tmp_path: Path) -> None:
+    async with connect(settings_for(simulator), credentials_for(simulator), clock=SystemClock(), metrics=Metrics()) as platform:
+        orphan = (await platform.orphans())[0]
+        assert orphan.created is not None
+        (part,) = await platform.recordings.locate_orphan(orphan.id, format_id="WAV")
+        await platform.media.download(part, tmp_path / "a.wav")
+        assert (tmp_path / "a.wav").read_bytes()[:4] == b"RIFF"
+        with pytest.raises(PermanentError, match="orphan"):
+            await platform.recordings.locate_orphan("e0e0e0e0-0000-4000-8000-000000000001", format_id="WAV")
 
 
 async def test_a_wrong_secret_is_refused_in_one_sentence(simulator: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.grants import Grants
+from genesys_sync.genesys.orphans import Orphan
 from genesys_sync.genesys.visibility import AGAIN, EVERY, FIRST, Visibility
 from genesys_sync.metrics import Metrics
 from genesys_sync.testing import FakeClock
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 PLAIN = {("recording", "recording", "view")}
 ALL = {("recording", "recording", "*")}
-ORPHANS = [f"e0e0e0e0-0000-4000-8000-{number:012d}" for number in range(60)]
+ORPHANS = [Orphan(f"e0e0e0e0-0000-4000-8000-{number:012d}", None, "AVAILABLE", "call") for number in range(60)]
 
 
 class Platform:
@@ -26,7 +27,7 @@ class Platform:
 
     def __init__(self) -> None:
         self.granted: Grants | Exception | None = ALL
-        self.listed: Sequence[str] | Exception = []
+        self.listed: Sequence[Orphan] | Exception = []
         self.asked = 0
 
     async def grants(self) -> Grants | None:
@@ -35,7 +36,7 @@ class Platform:
             raise self.granted
         return self.granted
 
-    async def orphans(self) -> Sequence[str]:
+    async def orphans(self) -> Sequence[Orphan]:
         if isinstance(self.listed, Exception):
             raise self.listed
         return self.listed
@@ -117,3 +118,18 @@ async def test_it_looks_soon_after_the_start_and_every_hour_and_sooner_after_tro
         await clock.advance(1)
         assert platform.asked == 3
         tasks.cancel_scope.cancel()
+
+
+async def test_new_orphans_are_handed_on_once_and_again_after_trouble(platform: Platform, metrics: Metrics) -> None:
+    taken: list[int] = []
+
+    async def take(orphans: Sequence[Orphan]) -> None:
+        taken.append(len(orphans))
+
+    visibility = Visibility(platform, clock=FakeClock(), metrics=metrics, take=take)
+    platform.listed = ORPHANS[:2]
+    await visibility.look()
+    platform.listed = ORPHANS[:5]
+    await visibility.look()
+    await visibility.look()
+    assert taken == [2, 3]

@@ -12,16 +12,17 @@ import anyio
 from genesys_sync.cli.moments import GAPS_MOST, Window
 from genesys_sync.cli.report import Report
 from genesys_sync.clock import Clock
-from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, caveats, judge, recorded
+from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, caveats, judge, judge_orphan, recorded
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.events import Topic
 from genesys_sync.genesys.details_query import parse_time
 from genesys_sync.genesys.grants import SENSITIVE, holds, permissions_of
 from genesys_sync.genesys.platform import Platform
-from genesys_sync.ledger.base import Gap, Ledger
+from genesys_sync.ledger.base import Fact, Gap, Ledger, Standing
 from genesys_sync.settings import FeedSettings
 
 _AT_ONCE: Final = 500
+_ORPHANS_MOST: Final = 10_000
 _PAGINGS: Final = 3
 _PAUSE: Final = 5.0
 
@@ -63,6 +64,7 @@ class Collector:
         there = sorted(self._said.ended.keys() - here)
         for first in range(0, len(there), _AT_ONCE):
             await self._judge_there(report, there[first : first + _AT_ONCE])
+        await self._judge_orphans(report)
         soon = report.at + self._settings.retention_alert
         report.near = sum(item.delete_date is not None and item.delete_date <= soon for item in report.items if item.state in UNFINISHED)
         report.open_gaps = sum(within(gap, window) for gap in await self._ledger.gaps(limit=GAPS_MOST))
@@ -131,6 +133,26 @@ class Collector:
             known = facts.get(name, ())
             if not any(fact.event.topic == Topic.CONVERSATION_ENDED for fact in known):
                 _count(report, judge(name, _moment(self._said.ended[name][0]), known, self._says(name), self._roles))
+
+    async def _judge_orphans(self, report: Report) -> None:
+        """The recordings without a conversation that the platform made in the window and that were taken in."""
+        window = report.window
+        for day in await self._ledger.event_days():
+            if not window.start.date() <= day <= window.end.date():
+                continue
+            for event in await self._ledger.events_of_day(day, [Topic.RECORDING_ORPHANED], limit=_ORPHANS_MOST):
+                if event.recording_id is None or not window.start <= event.occurred_at < window.end:
+                    continue
+                item = judge_orphan(event.recording_id, await self._facts_about(event.recording_id), self._roles)
+                report.tally.add_orphan(item)
+                report.items.append(item)
+
+    async def _facts_about(self, recording_id: str) -> list[Fact]:
+        standings: dict[str, list[Standing]] = {}
+        for record in await self._ledger.find(recording_id):
+            standings.setdefault(record.event.id, []).append(Standing(record.handler, record.state, record.reason))
+        events = await self._ledger.events_about(recording_id)
+        return [Fact(event, tuple(standings.get(event.id, ()))) for event in events]
 
     def _says(self, conversation_id: str) -> PlatformSays:
         found = self._said.ended.get(conversation_id)

@@ -131,6 +131,7 @@ def header(report: Report) -> list[tuple[str, str]]:
         (report.permission, held),
         ("conversations", str(tally.conversations)),
         ("recordings", str(tally.recordings)),
+        ("orphans", f"{tally.orphans} of them belong to no conversation" if tally.orphans else "none"),
         (
             "variants",
             ", ".join(f"{tally.variants[name]} {meaning}" for name, meaning in _VARIANTS.items() if tally.variants[name]) or "none",
@@ -194,8 +195,9 @@ def _list(state: State, items: Sequence[Item], limit: int) -> None:
     print_line()
     print_line(f"{state}:")
     for item in items[:limit]:
-        where = f"recording {item.recording_id} of " if item.recording_id else ""
-        print_line(f"  {iso_time(item.ended)}  {item.reason}  {where}conversation {item.conversation_id}  {item.note}".rstrip())
+        what = [f"recording {item.recording_id}"] if item.recording_id else []
+        what += [f"conversation {item.conversation_id}"] if item.conversation_id else []
+        print_line(f"  {iso_time(item.ended)}  {item.reason}  {' of '.join(what)}  {item.note}".rstrip())
     if len(items) > limit:
         print_line(f"  and {len(items) - limit} more: --json and --csv show all")
 
@@ -217,6 +219,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "variants": {name: tally.variants[name] for name in _VARIANTS},
         "conversations": tally.conversations,
         "recordings": tally.recordings,
+        "orphans": tally.orphans,
         "counts": {str(state): tally.states[state] for state in State},
         "reasons": [{"state": str(state), "reason": reason, "number": number} for (state, reason), number in tally.reasons.items()],
         "items": [dict(zip(_COLUMNS, _row(item), strict=True)) for item in report.items],

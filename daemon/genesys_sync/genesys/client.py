@@ -45,8 +45,6 @@ _BACKOFF_BASE = 1.0
 _BACKOFF_CAP = 15.0
 MAIN: Final = "main"
 """The client that holds the feed, where others are told apart from it."""
-MAIN: Final = "main"
-"""The client that holds the feed, where others are told apart from it."""
 _OPERATIONS = 200
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PATH = re.compile(r"/api/v2(?:/[A-Za-z0-9._~:@!$&'()*+,;=%\-]+)+")
@@ -164,16 +162,6 @@ class Client:
                 raise failure(answer, name, delay=timedelta(seconds=wait) if answer.kind is Kind.SLOW_DOWN else None)
             if answer.kind is Kind.AGAIN:
                 await self._clock.sleep(wait)
-
-    def room(self, lane: Lane) -> tuple[float, int]:
-        """How well one more request of this lane would do here; the greater the better. First the seconds that it would wait, negative;
-        then what the window has left beyond those that wait already."""
-        now = self._clock.monotonic()
-        return -self._budget.wait(now, lane), self._budget.remaining(now) - self._turns.waiting(lane)
-
-    async def prove(self) -> None:
-        """Returns when the login host knows the client. Raises CredentialsRefused or TransientError."""
-        await self._tokens.get()
 
     def room(self, lane: Lane) -> tuple[float, int]:
         """How well one more request of this lane would do here; the greater the better. First the seconds that it would wait, negative;

@@ -21,9 +21,10 @@ from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import MAIN, Client
 from genesys_sync.genesys.control import ControlService
 from genesys_sync.genesys.conversations import ConversationService
-from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
+from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, permissions_of
 from genesys_sync.genesys.identity import organization_of
 from genesys_sync.genesys.lanes import Lane
+from genesys_sync.genesys.orphans import Orphan, listed
 from genesys_sync.genesys.pool import Pool
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.genesys.retention import RetentionQuery
@@ -34,7 +35,6 @@ from genesys_sync.settings import Credentials, GenesysSettings
 
 _CONNECTIONS = 32
 _QUEUE_PAGES_MAX = 1000
-_ORPHAN_PAGES_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +112,10 @@ class Platform:
         self.sees_sensitive = None if granted is None else holds(SENSITIVE, granted)
         return granted
 
-    async def orphans(self) -> list[str]:
-        """The ids of the recordings that belong to no conversation, of all pages (the platform lists 500 at most). Raises TransientError
-        or PermanentError."""
-        found: dict[str, None] = {}
-        for page in range(1, _ORPHAN_PAGES_MAX + 1):
-            params = {"pageSize": "25", "pageNumber": str(page)}
-            body = (await self._client.call("GET", "/api/v2/orphanrecordings", params=params, shape=dict, lane=Lane.RECONCILE)).body
-            entities = objects(body, "entities")
-            found |= dict.fromkeys(orphan for entity in entities if (orphan := canonical_uuid(entity.get("id"))) is not None)
-            pages = body.get("pageCount")
-            if not entities or (isinstance(pages, int) and page >= pages):
-                break
-        return list(found)
+    async def orphans(self) -> list[Orphan]:
+        """The recordings that belong to no conversation, of all pages (the platform lists 500 at most). Raises TransientError or
+        PermanentError."""
+        return await listed(self._client)
 
     async def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object | None = None) -> Any:
         """See `services.Genesys.request`."""

@@ -17,6 +17,7 @@ from genesys_sync.events import is_canonical_uuid
 from genesys_sync.genesys.batches import ITEMS_MAX, Batches, BatchResult, item_error
 from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.gather import Answers, Gatherer, halving
+from genesys_sync.genesys.orphans import PATH as ORPHANS
 from genesys_sync.genesys.turns import LAST
 from genesys_sync.metrics import Metrics
 from genesys_sync.services import Look, MediaPart, MediaUrl, RecordingInfo
@@ -94,6 +95,11 @@ class RecordingService:
             return parts
         return await self._places.ask(_Place(conversation_id, recording_id, urgency))
 
+    async def locate_orphan(self, recording_id: str, *, format_id: str) -> Parts:
+        """See `services.Recordings.locate_orphan`."""
+        check_id(recording_id)
+        return await self._fetched(f"{ORPHANS}/{recording_id}/media", format_id, LAST)
+
     async def get(self, conversation_id: str, recording_id: str) -> Mapping[str, Any]:
         """See `services.Recordings.get`."""
         path = _recording_path(conversation_id, recording_id)
@@ -148,7 +154,9 @@ class RecordingService:
 
     async def _transcoded(self, conversation_id: str, recording_id: str, format_id: str, urgency: float) -> Parts:
         """The single recording in another format, waiting as long as the platform's estimates say, within TRANSCODE_PATIENCE."""
-        path = _recording_path(conversation_id, recording_id)
+        return await self._fetched(_recording_path(conversation_id, recording_id), format_id, urgency)
+
+    async def _fetched(self, path: str, format_id: str, urgency: float) -> Parts:
         deadline = self._clock.monotonic() + TRANSCODE_PATIENCE
         while True:
             reply = await self._client.call("GET", path, params={"formatId": format_id, "download": "false"}, urgency=urgency)

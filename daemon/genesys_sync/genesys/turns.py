@@ -72,10 +72,6 @@ class Turnstile:
         """How many wait in this lane now."""
         return len(self._queues[lane])
 
-    def waiting(self, lane: Lane) -> int:
-        """How many wait in this lane now."""
-        return len(self._queues[lane])
-
     def changed(self) -> None:
         """A request has ended: heads that wait for that look again."""
         for queue in self._queues.values():

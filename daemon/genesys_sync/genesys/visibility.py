@@ -6,12 +6,13 @@ and told: in the log once, in health and metrics for as long as they last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from genesys_sync.clock import Clock
 from genesys_sync.errors import CredentialsRefused, PermanentError, TransientError
 from genesys_sync.genesys.grants import SENSITIVE, Grants, holds
+from genesys_sync.genesys.orphans import Orphan
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 
@@ -31,15 +32,19 @@ class Asked(Protocol):
 
     async def grants(self) -> Grants | None: ...
 
-    async def orphans(self) -> Sequence[str]: ...
+    async def orphans(self) -> Sequence[Orphan]: ...
 
 
 class Visibility:
     """What is known of it. `sensitive`: whether sensitive recordings can be seen, None while unknown. `orphans`: how many recordings
     belong to no conversation, None while unknown or not to be read."""
 
-    def __init__(self, platform: Asked, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, platform: Asked, *, clock: Clock, metrics: Metrics, take: Callable[[Sequence[Orphan]], Awaitable[None]] | None = None
+    ) -> None:
+        """`take` is given the orphans that are new since the start, as often as they are found."""
         self._platform = platform
+        self._take = take
         self._clock = clock
         self._metrics = metrics
         self._named: frozenset[str] = frozenset()
@@ -73,9 +78,12 @@ class Visibility:
         self._refused = False
         self.orphans = len(found)
         self._metrics.orphan_recordings.set(len(found))
-        if new := [orphan for orphan in found if orphan not in self._named]:
-            _log.warning("orphan_recordings", total=len(found), new=len(new), ids=new[:_NAMED_MAX])
-        self._named = frozenset(found)
+        if new := [orphan for orphan in found if orphan.id not in self._named]:
+            ids = [orphan.id for orphan in new[:_NAMED_MAX]]
+            _log.warning("orphan_recordings", total=len(found), new=len(new), ids=ids, archived=self._take is not None)
+            if self._take is not None:
+                await self._take(new)
+        self._named = frozenset(orphan.id for orphan in found)
 
     async def _grants(self) -> Grants | None:
         try:

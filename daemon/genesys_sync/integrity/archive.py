@@ -30,7 +30,8 @@ STALE_AFTER = timedelta(hours=6)
 """Unfinished work in `.incoming` may be this old: no run of a handler lasts as long."""
 
 _INCOMING = ".incoming"
-_TOPS = ("recordings", "quarantine/recordings")
+_TREES = ("recordings", "orphans")
+_TOPS = (*_TREES, *(f"quarantine/{tree}" for tree in _TREES))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BATCH = 64
 _THREADS = 4
@@ -211,10 +212,10 @@ def _day_folders(root: Path) -> tuple[dict[date, tuple[str, ...]], list[Flaw]]:
 
     with translated("listing the archive"):
         for name, entry in _listed(root, ""):
-            if name not in {"recordings", "quarantine", _INCOMING} or not entry.is_dir(follow_symlinks=False):
+            if name not in {*_TREES, "quarantine", _INCOMING} or not entry.is_dir(follow_symlinks=False):
                 strangers.append(Flaw(name, Wrong.FOREIGN, "this does not belong to the archive"))
         strangers += [
-            Flaw(name, Wrong.FOREIGN, "this does not belong to the archive") for name, _ in _listed(root, "quarantine") if name != _TOPS[1]
+            Flaw(name, Wrong.FOREIGN, "this does not belong to the archive") for name, _ in _listed(root, "quarantine") if name not in _TOPS
         ]
         for top in _TOPS:
             if (root / top).is_dir() and not (root / top).is_symlink():

@@ -114,6 +114,11 @@ class Recordings(Protocol):
         rate of requests is what holds the work up, the nearest goes first. Raises TransientError(NOT_READY) while nothing is there yet."""
         ...
 
+    async def locate_orphan(self, recording_id: str, *, format_id: str) -> tuple[MediaPart, ...]:
+        """Where the media of a recording lie that belongs to no conversation, in this format: the platform hands out no original.
+        Raises as `locate`."""
+        ...
+
     async def get(self, conversation_id: str, recording_id: str) -> Mapping[str, Any]:
         """The single recording without transcoding (`formatId=NONE`), URLs removed: `outputDurationMs`, `fileState`, dates."""
         ...

@@ -166,6 +166,7 @@ class FeedSettings(_Section):
     reconcile_window: PositiveDuration = timedelta(hours=2)
     ready_within: PositiveDuration = timedelta(seconds=90)
     retention_alert: PositiveDuration = timedelta(hours=72)
+    orphans: bool = True
 
 
 class LedgerSettings(_Section):

@@ -109,6 +109,10 @@ class FakeRecordings:
             raise TransientError("the recording is not ready", code=ReasonCode.NOT_READY)
         return parts
 
+    async def locate_orphan(self, recording_id: str, *, format_id: str) -> tuple[MediaPart, ...]:  # noqa: ARG002 - as in `locate`
+        """Place one with an empty conversation id."""
+        return await self.locate("", recording_id)
+
     async def get(self, conversation_id: str, recording_id: str) -> Mapping[str, Any]:
         await checkpoint()
         if (conversation_id, recording_id) not in self._raw:
