@@ -25,6 +25,7 @@ from typing import Any, Final
 from genesys_sync.events import Origin, Topic
 from genesys_sync.ledger.base import DeliveryState, Fact, Standing
 
+_OF_RECORDINGS: Final = ("recording.", "media.")
 _UNFINISHED: Final = frozenset({DeliveryState.READY, DeliveryState.LEASED})
 
 
@@ -90,10 +91,12 @@ class PlatformSays:
 
     known     False: asked, and it does not know it; None: it was not asked
     recorded  whether any session was recorded; None where no session says
+    communications  the customer's communications, of which there may be transcripts; None where it was not asked
     """
 
     known: bool | None = None
     recorded: bool | None = None
+    communications: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +175,7 @@ def judge(conversation_id: str, ended: datetime, facts: Sequence[Fact], says: Pl
     recovered = end is not None and end.event.origin is Origin.BACKFILL
     recordings: dict[str, list[Fact]] = {}
     for fact in facts:
-        if fact.event.recording_id is not None:
+        if fact.event.recording_id is not None and fact.event.topic.startswith(_OF_RECORDINGS):
             recordings.setdefault(fact.event.recording_id, []).append(fact)
     verdicts: list[tuple[str | None, State, str]] = [
         (recording_id, *_recording(known, discovery, roles, recovered=recovered)) for recording_id, known in recordings.items()

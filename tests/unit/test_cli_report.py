@@ -72,7 +72,7 @@ def test_csv_and_json_hold_every_item() -> None:
     rows = list(csv.DictReader(io.StringIO("".join(line + "\n" for line in as_csv(report).splitlines() if not line.startswith("#")))))
     items = json.loads(json.dumps(report_as_json(report)))["items"]
     assert [row["state"] for row in rows] == [item["state"] for item in items] == [str(state) for state in State]
-    assert [list(row) for row in rows] == [list(item) for item in items]
+    assert [list(row) for row in rows] == [[*item, "communicationId"] for item in items]
     assert report_as_json(report)["counts"] == {str(state): 1 for state in State}
 
 

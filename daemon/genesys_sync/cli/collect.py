@@ -20,6 +20,8 @@ from genesys_sync.genesys.grants import SENSITIVE, holds, permissions_of
 from genesys_sync.genesys.platform import Platform
 from genesys_sync.ledger.base import Fact, Gap, Ledger, Standing
 from genesys_sync.settings import FeedSettings
+from genesys_sync.transcript_states import TranscriptRoles, judge_transcripts
+from genesys_sync.transcripts import communications
 
 _AT_ONCE: Final = 500
 _ORPHANS_MOST: Final = 10_000
@@ -29,21 +31,31 @@ _PAUSE: Final = 5.0
 
 @dataclass(slots=True)
 class _Platform:
-    """What the platform said: by conversation its end in ms and whether it was recorded. `fault` is why it was not all."""
+    """What the platform said: by conversation its end in ms and what it told of it. `fault` is why it was not all."""
 
-    ended: dict[str, tuple[int, bool | None]] = field(default_factory=dict)
+    ended: dict[str, tuple[int, PlatformSays]] = field(default_factory=dict)
     fault: str = ""
 
 
 class Collector:
     """Makes one report. `platform` is None for a report of the ledger alone."""
 
-    def __init__(self, *, ledger: Ledger, platform: Platform | None, clock: Clock, settings: FeedSettings, roles: Roles) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        platform: Platform | None,
+        clock: Clock,
+        settings: FeedSettings,
+        roles: Roles,
+        transcript_roles: TranscriptRoles | None = None,
+    ) -> None:
         self._ledger = ledger
         self._platform = platform
         self._clock = clock
         self._settings = settings
         self._roles = roles
+        self._transcript_roles = transcript_roles or TranscriptRoles()
         self._said = _Platform()
 
     async def report(self, window: Window) -> Report:
@@ -51,6 +63,7 @@ class Collector:
         by the platform. Raises CredentialsRefused, TransientError or PermanentError when the platform does not say who we are, and
         LedgerError; what else the platform refuses is a caveat of the report."""
         report = Report(window, self._clock.now(), permission=SENSITIVE, offline=self._platform is None)
+        report.transcripts.expected = bool(self._transcript_roles.fetch)
         known_until = self._clock.epoch_ms() - round(self._settings.backfill_settle.total_seconds() * 1000)
         if self._platform is not None:
             report.organization_id = await self._platform.identify()
@@ -108,7 +121,7 @@ class Collector:
     def _take(self, record: Mapping[str, Any], window: Window) -> None:
         ended = parse_time(record.get("conversationEnd"))
         if ended is not None and window.start <= ended < window.end:
-            self._said.ended[str(record.get("conversationId")).lower()] = (round(ended.timestamp() * 1000), recorded(record))
+            self._said.ended[str(record.get("conversationId")).lower()] = (round(ended.timestamp() * 1000), _told(record))
 
     async def _in_ledger(self, window: Window) -> AsyncIterator[list[tuple[int, str]]]:
         after: tuple[int, str] | None = None
@@ -124,7 +137,7 @@ class Collector:
             # the two may put the end on different sides of a border: only a question by its id tells what is unknown
             says |= await self._asked_one_by_one([name for name, said in says.items() if said.known is None])
         for conversation_id, ended_ms in ended.items():
-            _count(report, judge(conversation_id, _moment(ended_ms), facts.get(conversation_id, ()), says[conversation_id], self._roles))
+            self._judge(report, conversation_id, ended_ms, facts.get(conversation_id, ()), says[conversation_id])
 
     async def _judge_there(self, report: Report, names: Sequence[str]) -> None:
         """Conversations of which only the platform says that they ended in the window."""
@@ -132,7 +145,11 @@ class Collector:
         for name in names:
             known = facts.get(name, ())
             if not any(fact.event.topic == Topic.CONVERSATION_ENDED for fact in known):
-                _count(report, judge(name, _moment(self._said.ended[name][0]), known, self._says(name), self._roles))
+                self._judge(report, name, self._said.ended[name][0], known, self._says(name))
+
+    def _judge(self, report: Report, name: str, ended_ms: int, facts: Sequence[Fact], says: PlatformSays) -> None:
+        _count(report, judge(name, _moment(ended_ms), facts, says, self._roles))
+        report.transcripts.add(judge_transcripts(name, _moment(ended_ms), facts, says.communications, self._transcript_roles))
 
     async def _judge_orphans(self, report: Report) -> None:
         """The recordings without a conversation that the platform made in the window and that were taken in."""
@@ -156,7 +173,7 @@ class Collector:
 
     def _says(self, conversation_id: str) -> PlatformSays:
         found = self._said.ended.get(conversation_id)
-        return PlatformSays() if found is None else PlatformSays(known=True, recorded=found[1])
+        return PlatformSays() if found is None else found[1]
 
     async def _asked_one_by_one(self, names: Sequence[str]) -> dict[str, PlatformSays]:
         answers: dict[str, PlatformSays] = {}
@@ -170,7 +187,7 @@ class Collector:
                 self._said.fault = self._said.fault or error.reason
                 answers[name] = PlatformSays()
             else:
-                answers[name] = PlatformSays(known=False) if details is None else PlatformSays(known=True, recorded=recorded(details))
+                answers[name] = PlatformSays(known=False) if details is None else _told(details)
 
         async with anyio.create_task_group() as group:
             for name in names:
@@ -181,6 +198,10 @@ class Collector:
 def within(gap: Gap, window: Window) -> bool:
     """Whether a gap has anything in the window that is still to be covered. Pure."""
     return gap.closed_ms is None and gap.rest_from_ms < window.to_ms and gap.to_ms >= window.from_ms
+
+
+def _told(details: Mapping[str, Any]) -> PlatformSays:
+    return PlatformSays(known=True, recorded=recorded(details), communications=tuple(one.id for one in communications(details)))
 
 
 def _count(report: Report, judged: Judged) -> None:

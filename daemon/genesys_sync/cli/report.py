@@ -13,8 +13,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from genesys_sync.cli import report_transcripts
 from genesys_sync.cli.invocation import load_settings, run_async, whole_number
 from genesys_sync.cli.moments import Window, add_window, window
 from genesys_sync.cli.output import iso, print_json, print_line, print_table, written
@@ -22,6 +24,7 @@ from genesys_sync.clock import SystemClock
 from genesys_sync.completeness import Caveat, Item, Roles, State, Tally, is_complete
 from genesys_sync.events import iso as iso_time
 from genesys_sync.settings import Settings
+from genesys_sync.transcript_states import TranscriptRoles
 
 NOT_COMPLETE = 1
 SHARE = 0.5
@@ -63,11 +66,12 @@ class Report:
     near: int = 0
     tally: Tally = field(default_factory=Tally)
     items: list[Item] = field(default_factory=list)
+    transcripts: report_transcripts.Transcripts = field(default_factory=report_transcripts.Transcripts)
     caveats: list[tuple[Caveat, str]] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        return is_complete(self.tally, self.caveats)
+        return is_complete(self.tally, self.caveats) and self.transcripts.tally.settled
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -108,15 +112,16 @@ async def _report(settings: Settings, asked: Window, offline: bool) -> Report:  
     from genesys_sync.settings import find_credentials
 
     clock = SystemClock()
-    roles = Roles.of({name: handler.use for name, handler in settings.handlers.items()})
+    used = {name: handler.use for name, handler in settings.handlers.items()}
+    collector = partial(Collector, clock=clock, settings=settings.feed, roles=Roles.of(used), transcript_roles=TranscriptRoles.of(used))
     async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
         if offline:
-            return await Collector(ledger=ledger, platform=None, clock=clock, settings=settings.feed, roles=roles).report(asked)
+            return await collector(ledger=ledger, platform=None).report(asked)
         credentials = find_credentials(settings.genesys)
         register_secret(credentials.client_secret.get_secret_value())
         slower = settings.genesys.model_copy(update={"request_share": settings.genesys.request_share * SHARE})
         async with genesys_platform.connect(slower, credentials, clock=clock, metrics=Metrics()) as platform:
-            return await Collector(ledger=ledger, platform=platform, clock=clock, settings=settings.feed, roles=roles).report(asked)
+            return await collector(ledger=ledger, platform=platform).report(asked)
 
 
 def header(report: Report) -> list[tuple[str, str]]:
@@ -151,6 +156,7 @@ def verdict(report: Report) -> list[str]:
         told.append(f"{tally.unfinished} are still on their way")
     if tally.states[State.UNEXPLAINED]:
         told.append(f"{tally.states[State.UNEXPLAINED]} are unexplained")
+    told += report_transcripts.verdict(report.transcripts)
     return ["NOT proved", *told]
 
 
@@ -169,6 +175,7 @@ def show(report: Report, *, limit: int) -> None:
         print_table(("state", "reason", "number"), [(str(state), reason, number) for (state, reason), number in reasons])
     for state in _SHOWN:
         _list(state, [item for item in report.items if item.state is state], limit)
+    report_transcripts.show(report.transcripts, limit=limit)
 
 
 def _print_states(rows: Sequence[tuple[str, int, str]]) -> None:
@@ -223,19 +230,25 @@ def as_json(report: Report) -> dict[str, Any]:
         "counts": {str(state): tally.states[state] for state in State},
         "reasons": [{"state": str(state), "reason": reason, "number": number} for (state, reason), number in tally.reasons.items()],
         "items": [dict(zip(_COLUMNS, _row(item), strict=True)) for item in report.items],
+        "transcripts": report_transcripts.as_json(report.transcripts),
     }
 
 
 def as_csv(report: Report) -> str:
-    """Comment lines with the header and the sums, then a header line and a line for each recording (or conversation without any)."""
+    """Comment lines with the header and the sums, then a header line and a line for each recording (or conversation without any), then
+    one for each transcript: those have a communicationId."""
     out = io.StringIO()
     for name, value in header(report):
         out.write(f"# {name}: {value}\n")
     for state in State:
         out.write(f"# {state}: {report.tally.states[state]}\n")
+    out.writelines(report_transcripts.csv_sums(report.transcripts))
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(_row(item) for item in report.items)
+    writer.writerow((*_COLUMNS, "communicationId"))
+    writer.writerows((*_row(item), None) for item in report.items)
+    for transcript in report.transcripts.items:
+        ended, conversation, communication, *rest = report_transcripts.row(transcript)
+        writer.writerow((ended, conversation, None, *rest, None, None, communication))
     return out.getvalue()
 
 
