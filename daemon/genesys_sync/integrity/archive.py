@@ -23,6 +23,7 @@ from anyio import CapacityLimiter, to_thread
 from genesys_sync.clock import Clock
 from genesys_sync.disk import translated
 from genesys_sync.events import Event
+from genesys_sync.integrity import expected_speech as speech
 from genesys_sync.integrity.expected import TOPICS, Expected, Slice, expected
 from genesys_sync.ledger.base import DeliveryState, Ledger
 
@@ -30,8 +31,10 @@ STALE_AFTER = timedelta(hours=6)
 """Unfinished work in `.incoming` may be this old: no run of a handler lasts as long."""
 
 _INCOMING = ".incoming"
-_TREES = ("recordings", "orphans")
-_TOPS = (*_TREES, *(f"quarantine/{tree}" for tree in _TREES))
+_NOT_GONE = "the ledger says that redaction removed this: remove it, it holds what must not be kept"
+_TREES = ("recordings", "orphans", "transcripts")
+_BESIDE = ("quarantine", "redacted")
+_TOPS = (*_TREES, *(f"{beside}/{tree}" for beside in _BESIDE for tree in _TREES))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BATCH = 64
 _THREADS = 4
@@ -121,10 +124,14 @@ class ArchiveCheck:
         """What is wrong with this day. With `only`, just these keys are read again, and nothing is counted."""
         found = await to_thread.run_sync(partial(_files, self._root, folders))
         flaws = list(found.flaws)
-        wanted = expected(await self._events(day))  # after the files: what was stored meanwhile is no stranger
+        events = await self._events(day)  # after the files: what was stored meanwhile is no stranger
+        gone = speech.removed(events)
+        wanted = (*expected(event for event in events if event.topic in TOPICS), *speech.expected_speech(events))
         due: list[tuple[str, Expected]] = []
         known: set[str] = set()
         for one in wanted:
+            if not gone.isdisjoint(one.places):
+                continue
             known.update(one.places)
             place = next((key for key in one.places if key in found.sizes), None)
             flaw = _placed(one, place, found.sizes)
@@ -136,14 +143,14 @@ class ArchiveCheck:
             self.report.objects += len(found.sizes)
         flaws += await self._hash(due, count=only is None)
         for key in sorted(found.sizes.keys() - known):
-            flaw = await self._stranger(key, count=only is None)
+            flaw = Flaw(key, Wrong.FOREIGN, _NOT_GONE) if key in gone else await self._stranger(key, count=only is None)
             if flaw is not None:
                 flaws.append(flaw)
         return flaws
 
     async def _events(self, day: date) -> list[Event]:
         events: list[Event] = []
-        while page := await self._ledger.events_of_day(day, TOPICS, after=events[-1].id if events else ""):
+        while page := await self._ledger.events_of_day(day, (*TOPICS, *speech.TOPICS), after=events[-1].id if events else ""):
             events += page
         return events
 
@@ -167,8 +174,10 @@ class ArchiveCheck:
 
     async def _stranger(self, key: str, *, count: bool) -> Flaw | None:
         """A file that no event names: unfinished while a delivery of its recording may still run, foreign otherwise."""
-        recording_id = key.rpartition("/")[2].partition(".")[0]
-        deliveries = await self._ledger.find(recording_id)
+        folder, _, name = key.rpartition("/")
+        # a transcript's name begins with its communication, which no event bears as an id of its own: its conversation does
+        known_by = folder.rpartition("/")[2] if _is_speech(key) else name.partition(".")[0]
+        deliveries = await self._ledger.find(known_by)
         if any(delivery.state in {DeliveryState.READY, DeliveryState.LEASED} for delivery in deliveries):
             self.report.unfinished += count
             return None
@@ -182,7 +191,16 @@ def _placed(one: Expected, place: str | None, sizes: dict[str, int]) -> Flaw | N
         if one.size is not None and sizes[place] != one.size:
             return Flaw(place, Wrong.ALTERED, f"has {sizes[place]} bytes instead of {one.size}")
         return None
-    return Flaw(one.places[0], Wrong.MISSING, f"recording {one.recording_id}: the ledger says that it is here")
+    return Flaw(one.places[0], Wrong.MISSING, _said_to_be(one))
+
+
+def _said_to_be(one: Expected) -> str:
+    what = "communication" if _is_speech(one.places[0]) else "recording"
+    return f"{what} {one.recording_id}: the ledger says that it is here"
+
+
+def _is_speech(key: str) -> bool:
+    return key.startswith(("transcripts/", "redacted/"))
 
 
 # --- in worker threads
@@ -212,10 +230,13 @@ def _day_folders(root: Path) -> tuple[dict[date, tuple[str, ...]], list[Flaw]]:
 
     with translated("listing the archive"):
         for name, entry in _listed(root, ""):
-            if name not in {*_TREES, "quarantine", _INCOMING} or not entry.is_dir(follow_symlinks=False):
+            if name not in {*_TREES, *_BESIDE, _INCOMING} or not entry.is_dir(follow_symlinks=False):
                 strangers.append(Flaw(name, Wrong.FOREIGN, "this does not belong to the archive"))
         strangers += [
-            Flaw(name, Wrong.FOREIGN, "this does not belong to the archive") for name, _ in _listed(root, "quarantine") if name not in _TOPS
+            Flaw(name, Wrong.FOREIGN, "this does not belong to the archive")
+            for beside in _BESIDE
+            for name, _ in _listed(root, beside)
+            if name not in _TOPS
         ]
         for top in _TOPS:
             if (root / top).is_dir() and not (root / top).is_symlink():
@@ -270,12 +291,14 @@ def _read_one(root: Path, key: str, one: Expected) -> tuple[Flaw | None, int]:
         with os.fdopen(os.open(root / key, _READ), "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             size = os.fstat(file.fileno()).st_size
+            if one.presence:
+                return None, size
             if one.sha256 is None:
                 return _sidecar_flaw(key, one, file.read(_SIDECAR_LIMIT)), size
             found = hashlib.file_digest(file, "sha256").hexdigest()
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # a scrub leaves the daemon's cache alone
     except FileNotFoundError:
-        return Flaw(key, Wrong.MISSING, f"recording {one.recording_id}: the ledger says that it is here"), 0
+        return Flaw(key, Wrong.MISSING, _said_to_be(one)), 0
     except OSError as error:
         return Flaw(key, Wrong.UNREADABLE, error.strerror or type(error).__name__), 0
     if found != one.sha256:
@@ -288,7 +311,8 @@ def _sidecar_flaw(key: str, one: Expected, text: bytes) -> Flaw | None:
         named = {part["key"]: part["sha256"] for part in orjson.loads(text)["parts"]}
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return Flaw(key, Wrong.ALTERED, "the sidecar cannot be read")
-    return None if named == one.parts else Flaw(key, Wrong.ALTERED, "the sidecar names other media or other hashes than the ledger")
+    sound = one.parts.items() <= named.items() if one.grows else named == one.parts
+    return None if sound else Flaw(key, Wrong.ALTERED, "the sidecar names other media or other hashes than the ledger")
 
 
 def _stale(root: Path, now: datetime) -> list[Flaw]:

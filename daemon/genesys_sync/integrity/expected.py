@@ -28,6 +28,10 @@ class Expected:
     sha256  None for a sidecar of which only the contents are known: in quarantine it was written anew, with the reason
     size    None where only the hash is known
     parts   for a sidecar: key → SHA-256 of the media that it must name
+    grows   for a sidecar: it may name more, which a later event tells of
+    presence  the ledger knows its name alone, so that it is there is all that can be proved
+
+    `recording_id` is the communication's where it is a transcript's.
     """
 
     recording_id: str
@@ -35,6 +39,8 @@ class Expected:
     sha256: str | None
     size: int | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
+    grows: bool = False
+    presence: bool = False
 
 
 @dataclass(slots=True)

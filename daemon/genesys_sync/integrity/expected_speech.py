@@ -1,0 +1,59 @@
+"""What must lie in the archive of transcripts and of redacted copies, and what was taken away, by the ledger's events. Pure.
+
+| the event | what must lie there |
+| --- | --- |
+| `transcript.archived` | the platform's file, our model and its forms, and the sidecar that names them |
+| `transcript.redacted`, `media.redacted` | the redacted copies and their report |
+| … what it names as `removed` | nothing |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from genesys_sync.events import Event, Topic
+from genesys_sync.integrity.expected import Expected
+
+TOPICS = (Topic.TRANSCRIPT_ARCHIVED, Topic.TRANSCRIPT_REDACTED, Topic.MEDIA_REDACTED)
+
+
+def removed(events: Iterable[Event]) -> frozenset[str]:
+    """The keys of originals that redaction has removed."""
+    named = (event.body.get("removed") for event in events if event.topic in (Topic.TRANSCRIPT_REDACTED, Topic.MEDIA_REDACTED))
+    return frozenset(key for keys in named if isinstance(keys, list) for key in keys if isinstance(key, str))
+
+
+def expected_speech(events: Iterable[Event]) -> list[Expected]:
+    """The objects that these events speak of, of each key the latest event's. For each communication all its events of TOPICS must be
+    among them. What was removed is not left out: see `removed`."""
+    found: dict[str, Expected] = {}
+    sidecars: dict[str, tuple[str, dict[str, str]]] = {}
+    for event in sorted(events, key=lambda event: (_revision(event), event.occurred_at, event.id)):
+        if event.topic not in TOPICS:
+            continue
+        subject = str(event.body.get("communicationId") or event.recording_id or event.conversation_id)
+        parts = list(_parts(event.body))
+        for part in parts:
+            found[part["key"]] = Expected(subject, (part["key"],), part["sha256"], part["bytes"])
+        if isinstance(report := event.body.get("report"), str):
+            found[report] = Expected(subject, (report,), None, presence=True)
+        if event.topic == Topic.TRANSCRIPT_ARCHIVED and isinstance(sidecar := event.body.get("sidecar"), str):
+            sidecars.setdefault(sidecar, (subject, {}))[1].update({part["key"]: part["sha256"] for part in parts})
+    for key, (subject, named) in sidecars.items():
+        found[key] = Expected(subject, (key,), None, parts=named, grows=True)
+    return list(found.values())
+
+
+def _parts(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every file that the body names with its hash."""
+    named = [body.get("raw"), body.get("transcript")]
+    for key in ("forms", "parts"):
+        listed = body.get(key)
+        named += listed if isinstance(listed, list) else []
+    yield from (part for part in named if isinstance(part, Mapping) and {"key", "sha256", "bytes"} <= part.keys())
+
+
+def _revision(event: Event) -> int:
+    value = event.body.get("revision")
+    return value if isinstance(value, int) else 1
