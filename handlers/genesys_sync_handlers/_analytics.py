@@ -7,8 +7,10 @@ segments: [{segmentStart, segmentEnd, segmentType}]}]}]}`. Everything may be abs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
+
+from genesys_sync_handlers._times import parse_iso
 
 _NOT_CONNECTED = frozenset({"alert", "contacting", "dialing", "wrapup", "callback", "scheduled", "uploading", "converting", "transmitting"})
 _LONGEST = timedelta(days=7)
@@ -48,25 +50,15 @@ def _session_spans(session: Mapping[str, Any]) -> Iterator[timedelta]:
     segments = [segment for segment in _maps(session, "segments") if segment.get("segmentType") != "wrapup"]
     connected = [segment for segment in segments if segment.get("segmentType") not in _NOT_CONNECTED]
     for chosen in (segments, connected):
-        starts = [moment for segment in chosen if (moment := _moment(segment.get("segmentStart"))) is not None]
-        ends = [moment for segment in chosen if (moment := _moment(segment.get("segmentEnd"))) is not None]
+        starts = [moment for segment in chosen if (moment := parse_iso(segment.get("segmentStart"))) is not None]
+        ends = [moment for segment in chosen if (moment := parse_iso(segment.get("segmentEnd"))) is not None]
         if starts and ends:
             yield max(ends) - min(starts)
 
 
 def _span(start: object, end: object) -> timedelta | None:
-    first, last = _moment(start), _moment(end)
+    first, last = parse_iso(start), parse_iso(end)
     return None if first is None or last is None else last - first
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _maps(holder: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
