@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -62,7 +63,6 @@ def test_a_pause_that_was_left_is_resumed_within_5_s_of_its_time_after_a_kill(
     simulator: Callable[..., Any],
     daemon: Callable[..., Any],
     wait: Callable[..., Any],
-    record_property: Callable[..., None],
 ) -> None:
     platform = simulator(CALLS)
     here = daemon(platform)
@@ -77,7 +77,7 @@ def test_a_pause_that_was_left_is_resumed_within_5_s_of_its_time_after_a_kill(
     here.start()
     at = wait(lambda: resumed_at(platform, conversation), seconds=40, what="the resume")
     due = max(iso(paused["resumeAt"]), restarted)
-    record_property("seconds_late", round(at - due, 2))
+    sys.stderr.write(f"resumed {at - due:.2f} s after its time, or after the restart where that came later\n")
     assert iso(paused["resumeAt"]) <= at <= due + 5
     wait(lambda: timer(here, conversation) is None, what="the timer's end")
     requests = platform.page(f"recording/{conversation}")["requests"]
