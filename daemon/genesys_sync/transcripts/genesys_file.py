@@ -102,7 +102,7 @@ def read_file(
         media_type=fields.label(document.get("mediaType")) or None,
         segments=segments,
     )
-    return name_speakers(transcript, [*_participants(document), *people][:PARTICIPANTS_MOST])
+    return name_speakers(transcript, [*people, *_participants(document)][:PARTICIPANTS_MOST])
 
 
 def _base(document: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> float | None:
