@@ -45,6 +45,7 @@ from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.sealing import Sealer
 from genesys_sync.services import Services
+from genesys_sync.signing import find_signer
 from genesys_sync.settings import Credentials, Settings, find_credentials, find_further_clients, find_sentry_dsn
 from genesys_sync.storage.local import LocalStorage
 
@@ -176,6 +177,7 @@ async def _serve(opened: Opened) -> None:
         clock=opened.clock,
         organization=lambda: opened.platform.organization_id,
         every=opened.settings.audit.checkpoint_every,
+        signer=find_signer(opened.settings.audit),
     )
     await sealer.open()
     opened.condition.sealer = sealer

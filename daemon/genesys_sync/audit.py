@@ -84,6 +84,8 @@ class Checkpoint:
     size: int
     root: bytes
     at: str = ""
+    signature: bytes | None = field(default=None, compare=False)
+    """Empty: it carries none, though it came as a document; None: it was given by hand, and whoever gave it vouches for it."""
 
 
 @dataclass(frozen=True, slots=True)

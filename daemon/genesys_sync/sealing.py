@@ -36,6 +36,7 @@ from genesys_sync.events import Event, Topic
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.logs import get_logger
 from genesys_sync.routing import Router
+from genesys_sync.signing import Signer
 
 PORTION = 1_000
 """Entries written with one fsync. A release may raise it, never lower it: what a crash left must begin the portion that is due."""
@@ -81,8 +82,17 @@ class Sealer:
     """
 
     def __init__(
-        self, *, ledger: Ledger, folder: Path, router: Router, clock: Clock, organization: Callable[[], str], every: timedelta
+        self,
+        *,
+        ledger: Ledger,
+        folder: Path,
+        router: Router,
+        clock: Clock,
+        organization: Callable[[], str],
+        every: timedelta,
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._ledger = ledger
         self._folder = folder.absolute()
         self._router = router
@@ -156,7 +166,7 @@ class Sealer:
             occurred_at=self._clock.now(),
             organization_id=organization,
             state=f"{seal.size}:{root}",
-            body={"size": seal.size, "root": root},
+            body={"size": seal.size, "root": root, **(self._signer.sign(seal.size, root) if self._signer is not None else {})},
         )
         return await self._ledger.record_checkpoint(seal.size, self._router.route([event])[0])
 

@@ -15,10 +15,12 @@ from aiohttp import web
 from anyio import to_thread
 
 from genesys_sync.cli import main
-from genesys_sync.cli.check import Level
-from genesys_sync.cli.probes import Probe, judge, judge_topic
+from genesys_sync.cli.check import Level, _audit
+from genesys_sync.cli.probes import Probe, judge, judge_topic, wanting
 from genesys_sync.errors import PermanentError, ReasonCode
 from genesys_sync.genesys.grants import holds, permissions_of
+from genesys_sync.settings import Settings
+from genesys_sync.signing import make_key
 
 TOPIC = "v2.routing.queues.{id}.conversations"
 GRANTS = {"grants": [{"role": {"policies": [{"domain": "recording", "entityName": "*", "actions": ["view", "viewSensitiveData"]}]}}]}
@@ -300,3 +302,19 @@ def test_values_that_are_used_late_are_proved_too(check: Callable[..., Any]) -> 
     assert "http.allow_private: '10.0.0.x' is not a network" in shown
     assert "sentry.dsn_file: /nowhere/dsn: No such file or directory" in shown
     assert "2 problems to solve" in shown
+
+
+def test_an_audit_folder_that_cannot_be_written_and_permissions_that_are_wanting_are_told(tmp_path: Path) -> None:
+    assert [finding.sentence.partition(" ")[0] for finding in wanting(permissions_of(GRANTS))] == ["recording:recording:editRetention"]
+    assert wanting(None) == []
+    (tmp_path / "file").touch()
+    settings = Settings.model_validate({"genesys": {"region": "us_east_1"}, "audit": {"folder": tmp_path / "file" / "audit"}})
+    [finding] = _audit(settings)
+    assert (finding.level, finding.subject) == (Level.FAIL, "audit")
+    assert finding.sentence == f"audit.folder: {tmp_path}/file is not a folder"
+    key = make_key(tmp_path / "key.pem")
+    settings = Settings.model_validate(
+        {"genesys": {"region": "us_east_1"}, "audit": {"folder": tmp_path, "signing_key_file": tmp_path / "key.pem"}}
+    )
+    assert [finding.level for finding in _audit(settings)] == [Level.OK, Level.OK]
+    assert key.public_key in _audit(settings)[1].sentence

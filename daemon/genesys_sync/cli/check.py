@@ -21,6 +21,7 @@ from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import EX_CONFIG, EX_OK, EX_TEMPFAIL, ConfigurationError, GenesysSyncError
 from genesys_sync.settings import Credentials, Settings, find_credentials
+from genesys_sync.signing import find_signer
 
 if TYPE_CHECKING:
     from genesys_sync.dispatch.registry import LoadedHandler
@@ -130,6 +131,8 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
     yield await _ledger(settings)
     for finding in await to_thread.run_sync(_archive, settings):
         yield finding
+    for finding in await to_thread.run_sync(_audit, settings):
+        yield finding
     yield _health_port(settings, running=running)
     credentials: Credentials | None = None
     try:
@@ -222,6 +225,28 @@ def _archive(settings: Settings) -> list[Finding]:
             fail("archive", f"storage.root: {', '.join(apart)} lies on another file system, so that files cannot be renamed into place")
         )
     return found
+
+
+def _audit(settings: Settings) -> list[Finding]:
+    """The audit folder can be written, and the key that signs can be used."""
+    folder, key = settings.audit_folder, "audit.folder" if settings.audit.folder else "the audit folder beside the ledger"
+    problem = _cannot_be_made(folder) if not folder.is_dir() else _cannot_be_written(folder)
+    found = [fail("audit", f"{key}: {problem}") if problem else ok("audit", f"{folder}{'' if folder.is_dir() else ' (will be made)'}")]
+    try:
+        signer = find_signer(settings.audit)
+    except ConfigurationError:
+        return found  # the settings' own finding tells of it
+    return found if signer is None else [*found, ok("audit", f"checkpoints are signed; the public key is {signer.public_key}")]
+
+
+def _cannot_be_written(folder: Path) -> str | None:
+    """Why nothing can be put durably into this folder, or None."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        return f"{folder} cannot be written: {error.strerror or type(error).__name__}"
+    return None
 
 
 def _device(path: Path) -> int:

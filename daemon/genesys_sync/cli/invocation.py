@@ -17,6 +17,7 @@ from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ConfigurationError
 from genesys_sync.settings import Settings
+from genesys_sync.signing import find_signer
 from genesys_sync.sources import attributed
 
 HERE = Path("settings.toml")
@@ -59,6 +60,7 @@ def further_faults(settings: Settings) -> list[str]:
         lambda: parse_networks(settings.http.allow_private, "http.allow_private"),
         lambda: settings_module.find_sentry_dsn(settings.sentry),
         lambda: settings_module.find_further_clients(settings.genesys),
+        lambda: find_signer(settings.audit),
     ):
         try:
             look()

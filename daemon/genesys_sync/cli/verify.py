@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,11 @@ from genesys_sync.events import Event, Topic
 from genesys_sync.integrity.archive import ArchiveCheck, ArchiveReport, Show
 from genesys_sync.integrity.diagnosis import examine
 from genesys_sync.integrity.expected import Slice
-from genesys_sync.integrity.trail import AuditFiles, Record, Rows, TrailReport
+from genesys_sync.integrity.signatures import believed, first_signed
+from genesys_sync.integrity.trail import AuditFiles, Finding, Record, Rows, TrailReport
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.settings import Settings
+from genesys_sync.signing import PublicKeys, find_signer, parse_public_key, signature_of, trusted
 
 FLAWED = NOTHING_FOUND
 """Something is not as it should be, or cannot be told."""
@@ -85,6 +87,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--audit-folder", metavar="PATH", type=Path, help="audit files alone, such as an auditor's copy: without settings, ledger, archive"
     )
+    parser.add_argument(
+        "--public-key",
+        metavar="KEY",
+        type=_public_key,
+        action="append",
+        default=[],
+        help="the key that checkpoints must be signed with, as audit-key prints it; may be given again (default: that of the settings)",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
 
@@ -93,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     """0 when all is as the ledger and the checkpoints say; 1 when something is not, or cannot be told."""
     outside = [checkpoint for given in args.checkpoint for checkpoint in given]
     if args.audit_folder is not None:
-        proof = Proof(None, _alone(args.audit_folder, outside))
+        proof = Proof(None, _alone(args.audit_folder, outside, trusted(args.public_key) if args.public_key else None))
     else:
         with _progress() as show:
             proof = run_async(_prove, load_settings(args), args, outside, show)
@@ -104,11 +114,13 @@ def run(args: argparse.Namespace) -> int:
     return 0 if proof.verdict == "clean" else FLAWED
 
 
-def _alone(folder: Path, outside: Sequence[Checkpoint]) -> TrailReport:
+def _alone(folder: Path, outside: Sequence[Checkpoint], keys: PublicKeys | None) -> TrailReport:
     if not folder.is_dir():
         raise StorageError(f"there is no folder {folder}")
+    given = None if keys is None else believed(outside, keys, where="that was given")
     with translated("reading the audit files"):
-        return examine(AuditFiles(folder), None, outside)
+        report = examine(AuditFiles(folder), None, outside if given is None else given.checkpoints)
+    return report if given is None else replace(report, finding=_first(given.finding, report.finding), signed=given.signed)
 
 
 async def _prove(settings: Settings, args: argparse.Namespace, outside: Sequence[Checkpoint], show: Show) -> Proof:
@@ -116,30 +128,50 @@ async def _prove(settings: Settings, args: argparse.Namespace, outside: Sequence
 
     clock = SystemClock()
     async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
-        trail = None if args.only == "archive" else await _prove_trail(ledger, settings.audit_folder, outside)
+        trail = None if args.only == "archive" else await _prove_trail(ledger, settings, outside, args.public_key)
         archive = None
         if args.only != "audit":
             archive = await ArchiveCheck(settings.storage.root, ledger, clock=clock, part=args.slice, show=show).run()
     return Proof(archive, trail)
 
 
-async def _prove_trail(ledger: Ledger, folder: Path, outside: Sequence[Checkpoint]) -> TrailReport:
+async def _prove_trail(ledger: Ledger, settings: Settings, outside: Sequence[Checkpoint], given: list[bytes]) -> TrailReport:
     """The seal is read before the checkpoints, and both before the files: what a running daemon adds meanwhile only goes further."""
     seal, checkpointed = await ledger.seal(), await ledger.checkpointed()
     known = [
-        Checkpoint(event.body["size"], bytes.fromhex(event.body["root"]))
+        Checkpoint(event.body["size"], bytes.fromhex(event.body["root"]), signature=signature_of(event.body))
         for day in await ledger.event_days()
         for event in await _checkpoint_events(ledger, day)
     ]
+
+    keys = trusted(given) if given else _own_key(settings)
+    here = None if keys is None else believed(known, keys, where="in the ledger", since=first_signed(known))
+    there = None if keys is None else believed(outside, keys, where="that was given")
+    if here is not None and there is not None:
+        known, outside = list(here.checkpoints), there.checkpoints
 
     def fetch(after: int) -> list[Numbered]:
         return from_thread.run(partial(ledger.audit_entries, after=after, limit=_ROWS))
 
     def walk() -> TrailReport:
         with translated("reading the audit files"):
-            return examine(AuditFiles(folder), Record(Rows(fetch), seal, known, checkpointed), outside)
+            return examine(AuditFiles(settings.audit_folder), Record(Rows(fetch), seal, known, checkpointed), outside)
 
-    return await to_thread.run_sync(walk)
+    report = await to_thread.run_sync(walk)
+    if here is None or there is None:
+        return report
+    return replace(report, finding=_first(here.finding, there.finding, report.finding), signed=here.signed + there.signed)
+
+
+def _first(*findings: Finding | None) -> Finding | None:
+    """The one of the first entry; of several the first given, because a checkpoint that is not believed seems to be missing as well."""
+    return min((one for one in findings if one is not None), key=lambda one: one.seq, default=None)
+
+
+def _own_key(settings: Settings) -> PublicKeys | None:
+    """The key in the settings; None where there is none. Raises ConfigurationError where it cannot be read."""
+    signer = find_signer(settings.audit)
+    return None if signer is None else trusted([parse_public_key(signer.public_key)])
 
 
 async def _checkpoint_events(ledger: Ledger, day: date) -> list[Event]:
@@ -161,6 +193,13 @@ def _slice(text: str) -> Slice:
     if not (number.isascii() and number.isdigit() and 1 <= int(number) <= int(total)):
         raise argparse.ArgumentTypeError(f"{text!r} is not N/T with N from 1 to T")
     return Slice(int(number), int(total))
+
+
+def _public_key(text: str) -> bytes:
+    try:
+        return parse_public_key(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _checkpoints(text: str) -> list[Checkpoint]:
@@ -197,7 +236,7 @@ def _found_in(value: Any) -> Iterator[Checkpoint]:
     elif isinstance(value, dict):
         size, root = value.get("size"), value.get("root")
         if isinstance(size, int) and isinstance(root, str) and _ROOT.fullmatch(f"{size}:{root}"):
-            yield Checkpoint(size, bytes.fromhex(root))
+            yield Checkpoint(size, bytes.fromhex(root), signature=signature_of(value))
         elif isinstance(value.get("data"), dict):
             yield from _found_in(value["data"])
 
@@ -272,6 +311,7 @@ def as_json(proof: Proof) -> dict[str, Any]:
             "files": trail.files,
             "unsealed": trail.unsealed,
             "checkpoints": trail.checkpoints,
+            "signed": trail.signed,
             "provedSize": trail.proved.size if trail.proved is not None else None,
             "finding": finding
             and {"kind": str(finding.kind), "seq": finding.seq, "file": finding.file, "line": finding.line, "sentence": finding.sentence},
@@ -288,6 +328,8 @@ def _print(proof: Proof) -> None:
             print_line(f"         {trail.unsealed} entries are in the ledger alone, not sealed yet")
         if trail.checkpoints:
             print_line(f"         {trail.checkpoints} checkpoints agree")
+        if trail.signed is not None:
+            print_line(f"         {trail.signed} checkpoints are signed by a trusted key")
         if trail.finding is not None:
             where = f"{trail.finding.file}, line {trail.finding.line}, " if trail.finding.file else ""
             print_line(f"         {str(trail.finding.kind).upper()}: {where}entry {trail.finding.seq}: {trail.finding.sentence}")

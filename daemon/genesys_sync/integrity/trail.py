@@ -35,6 +35,8 @@ class Tampering(StrEnum):
     DAY_MISSING = "day missing"
     FILES_SWAPPED = "files swapped"
     LEDGER_ALTERED = "ledger altered"
+    CHECKPOINT_FORGED = "checkpoint forged"
+    CHECKPOINT_UNSIGNED = "checkpoint unsigned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class TrailReport:
     unsealed     entries that still lie in the ledger alone
     checkpoints  checkpoints that agree
     proved       the largest outside checkpoint that agrees; None when none was given
+    signed       checkpoints that a trusted key has signed; None when no key was given to check them with
     """
 
     size: int
@@ -114,6 +117,7 @@ class TrailReport:
     unsealed: int = 0
     checkpoints: int = 0
     proved: Checkpoint | None = None
+    signed: int | None = None
 
 
 class AuditFiles:

@@ -311,11 +311,6 @@ class Ledger(ABC):
         those of the event `keep`. Returns how many. One that is leased is left to the run that has it; called again it does nothing."""
 
     @abstractmethod
-    async def ending(self, *, before_ms: int, limit: int = 1000) -> list[Ending]:
-        """The recordings whose delivery to be fetched (of `recording.ready`) is not finished and which the platform deletes before
-        `before_ms`, as the event's `deleteDate` says; the nearest first, each once."""
-
-    @abstractmethod
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
         """Unpark a handler; its deliveries are due now. False, and nothing is written, when it was not parked."""
 

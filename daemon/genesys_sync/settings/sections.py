@@ -187,6 +187,7 @@ class AuditSettings(_Section):
 
     folder: NamedPath | None = None
     checkpoint_every: PositiveDuration = timedelta(seconds=60)
+    signing_key_file: NamedPath | None = None
 
 
 class StorageSettings(_Section):
