@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_sync.redaction import Redactor
@@ -80,7 +80,6 @@ conversations = st.lists(
 ) | dictated().map(lambda case: case[1])
 
 
-@settings(max_examples=300)
 @given(conversations)
 def test_a_second_redaction_changes_nothing(lines: list[tuple[str, str]]) -> None:
     for redactor in (REDACTOR, KEYED):

@@ -17,6 +17,7 @@ from genesys_sync.redaction.stream import Stream
 
 _MOST_SEGMENTS = 5
 _MOST_SOFT = 90  # characters
+_REMEMBERED = 64  # digits that somebody may repeat
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class Chain:
 
 
 def chains_of(stream: Stream, runs: Sequence[Run], hidden: Hidden) -> list[Chain]:
-    """Nothing is linked over what is hidden already. Every run in exactly one chain; chains in the order of their first runs."""
+    """Every run in exactly one chain; chains in the order of their first runs."""
     parents = list(range(len(runs)))
 
     def root(i: int) -> int:
@@ -81,7 +82,7 @@ def _without_echo(stream: Stream, runs: Sequence[Run]) -> str:
         speaker = stream.speakers[run.segment]
         if run.digits and any(other != speaker and run.digits in digits for other, digits in said.items()):
             continue
-        said[speaker] = said.get(speaker, "") + run.digits
+        said[speaker] = (said.get(speaker, "") + run.digits)[-_REMEMBERED:]
         out.append(run.digits)
     return "".join(out)
 
@@ -95,7 +96,7 @@ class _Links:
         """`strong`, `loose`, or None where the two runs have nothing to do with each other."""
         stream = self._stream
         apart = right.segment - left.segment
-        if not 0 < apart <= _MOST_SEGMENTS or self._hidden.overlaps(left.end, right.start):
+        if not 0 < apart <= _MOST_SEGMENTS:
             return None
         if not self._soft(left.end, stream.end_of(left.segment)) or not self._soft(stream.starts[right.segment], right.start):
             return None
@@ -112,8 +113,8 @@ class _Links:
         return strength
 
     def _soft(self, start: int, end: int) -> bool:
-        if end - start > _MOST_SOFT:
-            return False
+        if end - start > _MOST_SOFT or self._hidden.overlaps(start, end):
+            return False  # a mask stands for a number, and so do we read it
         return all(word in SOFT or word in _SHORT for word in WORD.findall(self._stream.low[start:end]))
 
 

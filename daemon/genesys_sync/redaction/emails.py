@@ -53,6 +53,11 @@ def find_emails(stream: Stream, hidden: Hidden) -> None:
     _find_spoken(stream, hidden)
 
 
+def _add(stream: Stream, hidden: Hidden, start: int, end: int, rule: str, value: str) -> None:
+    for low, high in stream.parts(start, end):
+        hidden.add(Finding(low, high, types.EMAIL, rule, value))
+
+
 def _find_written(stream: Stream, hidden: Hidden) -> None:
     at = stream.text.find("@")
     while at >= 0:
@@ -61,7 +66,7 @@ def _find_written(stream: Stream, hidden: Hidden) -> None:
         if local is not None and domain is not None:
             start, end = at - (local.end() - local.start()), domain.end()
             value = stream.low[start:end].replace(" ", "")
-            hidden.add(Finding(start, end, types.EMAIL, "email_written", value))
+            _add(stream, hidden, start, end, "email_written", value)
         at = stream.text.find("@", at + 1)
 
 
@@ -86,7 +91,7 @@ def _find_spoken(stream: Stream, hidden: Hidden) -> None:
         if hidden.overlaps(start, end) or end <= done:
             continue
         value = "".join("@" if i == at else "." if words[i] in _DOTS else words[i] for i in range(first, last + 1))
-        hidden.add(Finding(start, end, types.EMAIL, "email_spoken", value))
+        _add(stream, hidden, start, end, "email_spoken", value)
         done = end
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,9 @@ IBAN: Final = "IBAN"
 DATE_OF_BIRTH: Final = "DATE_OF_BIRTH"
 CODE: Final = "CODE"
 NUMBER: Final = "NUMBER"
+
+MASKED: Final = "masked"
+"""The rule of a mask that stood there before us."""
 
 TYPES: Final = (CARD, EXPIRY, CVV, SSN, PHONE, EMAIL, IBAN, DATE_OF_BIRTH, CODE, NUMBER)
 """The built-in types; custom rules and name finders bring their own."""
@@ -33,9 +37,12 @@ class Finding:
 
 
 class Hidden:
-    """The stretches found so far, in order and without overlap. Two that overlap are one stretch with the earlier finder's type."""
+    """The stretches found so far, in order and without overlap, each within one segment.
 
-    def __init__(self, findings: list[Finding]) -> None:
+    Two that overlap are one stretch with the type that was found first; a mask that stood there before gives way.
+    """
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings: list[Finding] = []
         self._starts: list[int] = []
         for finding in findings:
@@ -51,9 +58,9 @@ class Hidden:
             until += 1
         touched = self.findings[at:until]
         if touched:
-            kept = touched[0]
+            kept = next((found for found in touched if found.rule != MASKED), finding)
             finding = Finding(
-                min(finding.start, kept.start), max(finding.end, touched[-1].end), kept.type, kept.rule, kept.value or finding.value
+                min(finding.start, touched[0].start), max(finding.end, touched[-1].end), kept.type, kept.rule, kept.value or finding.value
             )
         self.findings[at:until] = [finding]
         self._starts[at:until] = [finding.start]

@@ -101,7 +101,7 @@ def _hide(stream: Stream, hidden: Hidden, chain: Chain, kind: str, rule: str) ->
 
 def _edges(stream: Stream, run: Run, kind: str) -> tuple[int, int]:
     """The run with what is written to it: `+`, a bracket, letters without a space."""
-    if kind in _PART_OF:
+    if kind in _PART_OF or run.month:
         return run.start, run.end
     start, end = run.core_start, run.core_end
     floor = stream.starts[run.segment]

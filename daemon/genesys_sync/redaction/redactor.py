@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from genesys_sync.redaction.emails import find_emails
-from genesys_sync.redaction.findings import Finding, Hidden
+from genesys_sync.redaction.findings import MASKED, Finding, Hidden
 from genesys_sync.redaction.masks import Masks
 from genesys_sync.redaction.names import NameFinder
 from genesys_sync.redaction.numbers import find_numbers
@@ -18,8 +19,6 @@ from genesys_sync.redaction.rules import RedactionRules
 from genesys_sync.redaction.stream import Stream
 from genesys_sync.redaction.writing import written
 from genesys_sync.transcripts.model import Transcript
-
-_MASKED = "masked"  # the rule of what a redactor hid before us
 
 
 class Redactor:
@@ -63,7 +62,7 @@ class Redactor:
         languages = [segment.language for segment in segments]
         in_text = self._found(texts, speakers, languages)
         in_words = in_text if heard == texts else self._found(heard, speakers, languages)
-        redacted, spans = written(segments, texts, heard, in_text, in_words, self._masks, already=_MASKED)
+        redacted, spans = written(segments, texts, heard, in_text, in_words, self._masks)
         return Redaction(
             transcript=Transcript(
                 conversation_id=transcript.conversation_id,
@@ -84,15 +83,16 @@ class Redactor:
     def _found(self, lines: Sequence[str], speakers: Sequence[int], languages: Sequence[str | None]) -> list[list[Finding]]:
         """What is found in each line, with positions in it, in order."""
         stream = Stream.of(lines, speakers)
-        hidden = Hidden([Finding(m.start(), m.end(), "", _MASKED, "") for m in self._mask.finditer(stream.text)])
+        hidden = Hidden([Finding(m.start(), m.end(), "", MASKED, "") for m in self._mask.finditer(stream.text)])
         for rule in self._rules.custom:
             rule.find(stream, hidden)
         find_emails(stream, hidden)
         find_numbers(stream, hidden, self._rules.regions)
         found: list[list[Finding]] = [[] for _ in lines]
         for finding in hidden.findings:
-            for segment, start, end in stream.by_segment(finding.start, finding.end):
-                found[segment].append(Finding(start, end, finding.type, finding.rule, finding.value))
+            segment = stream.segment_at(finding.start)
+            floor = stream.starts[segment]
+            found[segment].append(replace(finding, start=finding.start - floor, end=finding.end - floor))
         if self._names is not None:
             for line, findings, language in zip(lines, found, languages, strict=True):
                 here = Hidden(findings)

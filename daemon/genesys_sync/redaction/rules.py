@@ -71,7 +71,8 @@ class CustomRule:
                 before = stream.low[max(0, start - _CONTEXT) : start]
                 if words and not any(word in before for word in words):
                     continue
-                hidden.add(Finding(start, end, self.type, self.name, lowered(match.group())))
+                for low, high in stream.parts(start, end):
+                    hidden.add(Finding(low, high, self.type, self.name, lowered(match.group())))
                 done = end
 
     def _matches(self, window: str) -> Any:

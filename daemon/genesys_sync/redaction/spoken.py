@@ -63,17 +63,17 @@ def atoms_of(low: str) -> Iterator[Atom]:
     sounds = SOUNDS
     plain = low.isascii()
     for match in _TOKEN.finditer(low):
-        token = match.group()
-        sound = sounds.get(token)
+        word = match.group()
+        sound = sounds.get(word)
         if sound is not None:
             yield Atom(match.start(), match.end(), sound, written=False)
-        elif plain and token > ":":  # letters: nearly every word ends here
+        elif plain and word > ":":  # letters: nearly every word ends here
             continue
-        elif token.isdecimal():
-            digits = token if token.isascii() else "".join(str(unicodedata.decimal(c)) for c in token)
+        elif word.isdecimal():
+            digits = word if word.isascii() else "".join(str(unicodedata.decimal(c)) for c in word)
             yield Atom(match.start(), match.end(), Sound(Kind.DIGITS, digits), written=True)
-        elif not token.isascii():
-            for offset, character in enumerate(token, start=match.start()):
+        elif not word.isascii():
+            for offset, character in enumerate(word, start=match.start()):
                 digit = DIGIT_IDEOGRAPHS.get(character) or unicodedata.digit(character, None)
                 if digit is not None:
                     yield Atom(offset, offset + 1, Sound(Kind.DIGITS, str(digit)), written=True)

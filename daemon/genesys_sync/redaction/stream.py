@@ -49,18 +49,15 @@ class Stream:
         """Where the segment's text ends, its line break not counted."""
         return self.starts[segment + 1] - 1 if segment + 1 < len(self.starts) else len(self.text)
 
-    def by_segment(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """The stretch cut at the segments' ends: (segment, start, end) with positions in the segment's own text.
-
-        Blanks at a part's ends stay out of it, and so do parts of blanks alone.
-        """
+    def parts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The stretch cut at the segments' ends. Blanks at a part's ends stay out of it, and so do parts of blanks alone."""
         segment = self.segment_at(start)
         while start < end:
             here = min(end, self.end_of(segment))
             part = self.text[start:here]
             low, high = start + len(part) - len(part.lstrip()), here - len(part) + len(part.rstrip())
             if high > low:
-                yield segment, low - self.starts[segment], high - self.starts[segment]
+                yield low, high
             segment += 1
             if segment >= len(self.starts):
                 return

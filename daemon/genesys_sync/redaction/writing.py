@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from genesys_sync.redaction.alignment import carried_over
-from genesys_sync.redaction.findings import Finding, Hidden
+from genesys_sync.redaction.alignment import Alignment
+from genesys_sync.redaction.findings import MASKED, Finding, Hidden
 from genesys_sync.redaction.masks import Masks
 from genesys_sync.redaction.results import Span
 from genesys_sync.redaction.stream import lowered
@@ -21,10 +21,8 @@ def written(
     in_text: Sequence[list[Finding]],
     in_words: Sequence[list[Finding]],
     masks: Masks,
-    *,
-    already: str,
 ) -> tuple[tuple[Segment, ...], tuple[Span, ...]]:
-    """The segments rewritten, and a span for each finding; findings of the rule `already` are masks and stay as they are."""
+    """The segments rewritten, and a span for each finding; masks that stood there stay as they are."""
     out: list[Segment] = []
     spans: list[Span] = []
     for segment, text, words, of_text, of_words in zip(segments, texts, heard, in_text, in_words, strict=True):
@@ -32,7 +30,7 @@ def written(
             out.append(segment)
             continue
         both = (of_text, of_words) if words == text else _both(text, words, of_text, of_words)
-        new, timed = ([finding for finding in findings if finding.rule != already] for findings in both)
+        new, timed = ([finding for finding in findings if finding.rule != MASKED] for findings in both)
         if not new and not timed:
             out.append(segment)
             continue
@@ -49,14 +47,14 @@ def written(
 
 def _both(text: str, words: str, of_text: list[Finding], of_words: list[Finding]) -> tuple[list[Finding], list[Finding]]:
     """What is found in one is found in the other; where they overlap the text's own finding gives the type."""
-    low_text, low_words = lowered(text), lowered(words)
-    merged_text, merged_words = Hidden(list(of_text)), Hidden([])
+    alignment = Alignment(lowered(text), lowered(words))
+    merged_text, merged_words = Hidden(of_text), Hidden([])
     for finding in of_text:
-        stretch = carried_over(low_text, low_words, finding.start, finding.end)
+        stretch = alignment.rightwards(finding.start, finding.end)
         if stretch is not None:
             merged_words.add(replace(finding, start=stretch[0], end=stretch[1]))
     for finding in of_words:
-        stretch = carried_over(low_words, low_text, finding.start, finding.end)
+        stretch = alignment.leftwards(finding.start, finding.end)
         if stretch is not None and not _covered(merged_text, *stretch):
             merged_text.add(replace(finding, start=stretch[0], end=stretch[1]))
         merged_words.add(finding)
