@@ -15,19 +15,29 @@ from genesys_sync.dispatch.registry import load_handlers
 from genesys_sync.settings import Settings
 from genesys_sync.units import parse_duration, parse_size
 from genesys_sync_handlers._report import Caution, Fault
+from genesys_sync_handlers._transcript_reasons import Missing
 from genesys_sync_handlers.archive import Archive
 from genesys_sync_handlers.discover import Discover
 from genesys_sync_handlers.resume import Resume
+from genesys_sync_handlers.transcript import TranscriptFetch
 from genesys_sync_handlers.verify import Verify
 from genesys_sync_handlers.webhook import Webhook
 
 DOCS = Path(__file__).parents[2] / "docs" / "handlers"
-HANDLERS: dict[str, Any] = {"discover": Discover, "archive": Archive, "resume": Resume, "verify": Verify, "webhook": Webhook}
+HANDLERS: dict[str, Any] = {
+    "discover": Discover,
+    "archive": Archive,
+    "resume": Resume,
+    "transcript": TranscriptFetch,
+    "verify": Verify,
+    "webhook": Webhook,
+}
 EMITTED = {
     "discover": ["recording.created", "recording.status_changed", "recording.ready", "recording.lost"],
     "archive": ["media.archived"],
     "verify": ["media.verified", "media.rejected", "recording.ready"],
     "resume": [],
+    "transcript": ["transcript.archived", "transcript.missing"],
     "webhook": [],
 }
 
@@ -83,3 +93,8 @@ def test_every_reason_and_warning_of_the_verifier_is_explained() -> None:
     withheld, accepted = page("verify").split("## Why a file is withheld", 1)[1].split("## What is accepted", 1)
     assert set(re.findall(r"`([A-Z_]{5,})`", withheld)) == set(Fault)
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", accepted, flags=re.MULTILINE)) == set(Caution)
+
+
+def test_every_reason_of_a_missing_transcript_is_explained() -> None:
+    explained = page("transcript").split("`transcript.missing` carries", 1)[1].split("## Configuration", 1)[0]
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", explained, flags=re.MULTILINE)) == set(Missing)
