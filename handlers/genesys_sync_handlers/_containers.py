@@ -13,8 +13,8 @@ from genesys_sync_handlers._magic import Kind
 from genesys_sync_handlers._mpeg import walk_mp3
 from genesys_sync_handlers._report import Damage, Fault
 from genesys_sync_handlers._structure import Structure
+from genesys_sync_handlers._waveform import Layout, read_layout
 
-_UNSTATED = (0, 0xFFFFFFFF)
 _FIXED_BLOCKS = frozenset({1, 3, 6, 7, 0xFFFE})
 
 
@@ -26,44 +26,22 @@ def walk(kind: Kind, file: BinaryIO, size: int) -> Structure:
 
 def _walk_wav(file: BinaryIO, size: int) -> Structure:
     """RIFF: the sizes in the header against the file's; the number of samples that the data chunk must hold."""
-    magic, riff_size, _ = struct.unpack("<4sI4s", _exactly(file, 12))
-    fmt, data, long_data, position = b"", None, 0, 12
-    while data is None:
-        if position + 8 > size:
-            raise Damage(Fault.TRUNCATED, f"the file ends after {size} bytes, before its audio begins")
-        file.seek(position)
-        name, length = struct.unpack("<4sI", _exactly(file, 8))
-        if name == b"ds64":
-            _, long_data = struct.unpack("<QQ", _exactly(file, 16))
-        elif name == b"fmt ":
-            fmt = file.read(min(length, 40))
-        if name == b"data":
-            data = (position + 8, long_data if magic == b"RF64" and length == 0xFFFFFFFF else length)
-        position += 8 + length + (length & 1)
-    start, length = data
-    if start >= size or (length == 0 and riff_size not in _UNSTATED):
-        raise Damage(Fault.HEADER_ONLY, f"the file is a header of {start} bytes without any audio")
-    stated = length not in _UNSTATED
-    if not stated:
-        length = size - start
-    end = max(start + length, 0 if riff_size in _UNSTATED else 8 + riff_size)
-    padding = length & 1  # writers disagree on whether to count it
-    if start + length > size or end > size + padding:
+    wav = read_layout(file, size)
+    end = max(wav.start + wav.length, 0 if wav.riff_length is None else 8 + wav.riff_length)
+    padding = wav.length & 1  # writers disagree on whether to count it
+    if wav.start + wav.length > size or end > size + padding:
         raise Damage(Fault.TRUNCATED, f"the header promises {end} bytes, the file has {size}")
     if size > end + padding:
         raise Damage(Fault.JUNK_APPENDED, f"the header promises {end} bytes, the file has {size}")
-    return Structure(stated=stated, samples=_wav_samples(fmt, length))
+    return Structure(stated=wav.stated, samples=_wav_samples(wav))
 
 
-def _wav_samples(fmt: bytes, length: int) -> int | None:
-    if len(fmt) < 16:
-        raise Damage(Fault.DECODE_FAILED, "the file does not say in which format its audio is")
-    tag, _, _, _, block = struct.unpack("<HHIIH", fmt[:14])
-    if tag not in _FIXED_BLOCKS or block == 0:
+def _wav_samples(wav: Layout) -> int | None:
+    if wav.codec not in _FIXED_BLOCKS or wav.block == 0:
         return None
-    if length % block:
-        raise Damage(Fault.TRUNCATED, f"the audio ends inside a sample: {length} bytes in blocks of {block}")
-    return int(length // block)
+    if wav.length % wav.block:
+        raise Damage(Fault.TRUNCATED, f"the audio ends inside a sample: {wav.length} bytes in blocks of {wav.block}")
+    return wav.length // wav.block
 
 
 def _walk_ogg(file: BinaryIO, size: int) -> Structure:
@@ -203,13 +181,6 @@ def _walk_flac(file: BinaryIO, size: int) -> Structure:
         raise Damage(Fault.TRUNCATED, f"the file ends after {size} bytes, inside its header")
     samples = int.from_bytes(header[21:26], "big") & 0xFFFFFFFFF
     return Structure(stated=samples > 0, samples=samples or None)
-
-
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        raise Damage(Fault.TRUNCATED, "the file ends inside its header")
-    return data
 
 
 _WALKERS: Mapping[Kind, Callable[[BinaryIO, int], Structure]] = {

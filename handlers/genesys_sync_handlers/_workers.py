@@ -1,4 +1,4 @@
-"""The verifier's worker processes, seen from the daemon: untrusted media are decoded there and nowhere else.
+"""Worker processes, seen from the daemon: untrusted media are decoded there and nowhere else.
 
 Processes, never threads: a crash costs one process, a limit can be set on each, and the daemon's loop and memory notice nothing.
 """
@@ -10,11 +10,11 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import anyio
 import orjson
@@ -38,7 +38,12 @@ _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PAT
 """The environment that a worker gets; the daemon's may hold secrets."""
 
 
-class _Broken(Exception):
+T = TypeVar("T")
+
+
+class WorkerBroken(Exception):
+    """A worker died over a job, overran, or answered nonsense."""
+
     def __init__(self, fault: Fault, detail: str) -> None:
         super().__init__(detail)
         self.fault = fault
@@ -59,52 +64,61 @@ class Limits:
         return cls(cpu_seconds=int(cpu), wall=timedelta(seconds=30 + 2 * cpu))
 
 
-class Inspectors:
-    """A pool of workers, started when first needed. `inspect` may be called by any number of tasks; `aclose` when none is left."""
+class Workers:
+    """A pool of workers, started when first needed. `ask` may be called by any number of tasks; `aclose` when none is left."""
 
-    def __init__(self, *, workers: int, memory: int, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, *, workers: int, memory: int, command: Sequence[str]) -> None:
         self._slots = anyio.Semaphore(workers)
         self._command = (*command, str(memory))
         self._idle: list[_Worker] = []
 
-    async def inspect(self, job: Job, *, wall: timedelta) -> Report:
-        """The report on one file. A worker that crashes or overruns is replaced and the file tried once more; the second time it is
-        the file's fault. Raises StorageError when the file cannot be read, TransientError(VERIFIER_FAILED) when no worker starts."""
+    async def ask(self, job: Mapping[str, Any], *, wall: timedelta, read: Callable[[Mapping[str, Any]], T]) -> T:
+        """What `read` makes of the answer to one job; it raises TypeError or ValueError where it is none. A worker that crashes or
+        overruns is replaced and the job tried once more; the second time it is the file's fault: WorkerBroken. Raises StorageError
+        when the file cannot be read, TransientError(VERIFIER_FAILED) when no worker starts."""
         async with self._slots:
             try:
-                return await self._once(job, wall)
-            except _Broken:
-                try:
-                    return await self._once(job, wall)
-                except _Broken as broken:
-                    return Report(fault=broken.fault, detail=broken.detail)
+                return await self._once(job, wall, read)
+            except WorkerBroken:
+                return await self._once(job, wall, read)
 
     async def aclose(self) -> None:
         """End every worker. Called twice, the second does nothing."""
         while self._idle:
             await self._idle.pop().end()
 
-    async def _once(self, job: Job, wall: timedelta) -> Report:
+    async def _once(self, job: Mapping[str, Any], wall: timedelta, read: Callable[[Mapping[str, Any]], T]) -> T:
         worker = self._idle.pop() if self._idle else await _Worker.start(self._command)
         sound = False
         try:
-            report = _report(await worker.work(job, wall))
+            answer = await worker.work(job, wall)
+            if answer.get("worker") == "unreadable":
+                raise StorageError(f"the archived file cannot be read: {answer.get('detail')}")
+            try:
+                result = read(answer)
+            except (TypeError, ValueError):
+                raise WorkerBroken(Fault.VERIFIER_CRASHED, "the decoding process answered something else than a report") from None
             sound = True
         finally:
             if sound and worker.jobs < _WORN_OUT:
                 self._idle.append(worker)
             else:
                 await worker.end()
-        return report
+        return result
 
 
-def _report(answer: Mapping[str, Any]) -> Report:
-    if answer.get("worker") == "unreadable":
-        raise StorageError(f"the archived file cannot be read: {answer.get('detail')}")
-    try:
-        return Report.from_json(answer)
-    except (TypeError, ValueError):
-        raise _Broken(Fault.VERIFIER_CRASHED, "the decoding process answered something else than a report") from None
+class Inspectors(Workers):
+    """The verifier's pool."""
+
+    def __init__(self, *, workers: int, memory: int, command: Sequence[str] = COMMAND) -> None:
+        super().__init__(workers=workers, memory=memory, command=command)
+
+    async def inspect(self, job: Job, *, wall: timedelta) -> Report:
+        """The report on one file; a worker that breaks over it twice is a fault of the file. Raises as `ask` does."""
+        try:
+            return await self.ask(asdict(job), wall=wall, read=Report.from_json)
+        except WorkerBroken as broken:
+            return Report(fault=broken.fault, detail=broken.detail)
 
 
 class _Worker:
@@ -136,7 +150,7 @@ class _Worker:
         try:
             with anyio.fail_after(_START_LIMIT):
                 ready = (await worker._answer()).get("worker") == "ready"
-        except (TimeoutError, _Broken):
+        except (TimeoutError, WorkerBroken):
             ready = False
         finally:
             if not ready:
@@ -146,17 +160,17 @@ class _Worker:
             raise TransientError(f"the decoding process does not come up: {said[:200]}", code=ReasonCode.VERIFIER_FAILED)
         return worker
 
-    async def work(self, job: Job, wall: timedelta) -> Mapping[str, Any]:
-        """The answer to one job. Raises _Broken when the process dies or takes longer than `wall`."""
+    async def work(self, job: Mapping[str, Any], wall: timedelta) -> Mapping[str, Any]:
+        """The answer to one job. Raises WorkerBroken when the process dies or takes longer than `wall`."""
         self.jobs += 1
         with anyio.move_on_after(wall.total_seconds()):
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await _stream(self._process.stdin).send(orjson.dumps(asdict(job)) + b"\n")
+                await _stream(self._process.stdin).send(orjson.dumps(job) + b"\n")
             answer = await self._answer()
             if answer.get("worker") == "memory":
-                raise _Broken(Fault.VERIFIER_MEMORY, "decoding the file takes more memory than it may have")
+                raise WorkerBroken(Fault.VERIFIER_MEMORY, "decoding the file takes more memory than it may have")
             return answer
-        raise _Broken(Fault.VERIFIER_OVERRUN, f"decoding the file took longer than {wall.total_seconds():.0f} s")
+        raise WorkerBroken(Fault.VERIFIER_OVERRUN, f"decoding the file took longer than {wall.total_seconds():.0f} s")
 
     async def end(self) -> None:
         """The process is gone and its pipes are closed, whatever it was doing, and even while the caller is being cancelled."""
@@ -166,7 +180,7 @@ class _Worker:
             await self._process.aclose()
 
     async def _answer(self) -> dict[str, Any]:
-        """One line of JSON, while stderr is kept from filling up. Raises _Broken with how the process ended."""
+        """One line of JSON, while stderr is kept from filling up. Raises WorkerBroken with how the process ended."""
         line = b""
         async with anyio.create_task_group() as reading:
             reading.start_soon(self._listen_to_stderr)
@@ -183,7 +197,7 @@ class _Worker:
         except orjson.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict):
-            raise _Broken(Fault.VERIFIER_CRASHED, "the decoding process answered nothing that can be read")
+            raise WorkerBroken(Fault.VERIFIER_CRASHED, "the decoding process answered nothing that can be read")
         return answer
 
     async def _listen_to_stderr(self) -> None:
@@ -191,15 +205,15 @@ class _Worker:
             async for chunk in _stream(self._process.stderr):
                 self._last_words.append(chunk[-1000:])
 
-    async def _obituary(self) -> _Broken:
+    async def _obituary(self) -> WorkerBroken:
         """How the process ended, whose pipe has ended; one that lives on without answering has crashed all the same."""
         with anyio.move_on_after(_END_LIMIT):
             status = await self._process.wait()
             if status == -signal.SIGXCPU:
-                return _Broken(Fault.VERIFIER_OVERRUN, "decoding the file took more processor time than it may have")
+                return WorkerBroken(Fault.VERIFIER_OVERRUN, "decoding the file took more processor time than it may have")
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
-            return _Broken(Fault.VERIFIER_CRASHED, f"the decoding process ended {how}")
-        return _Broken(Fault.VERIFIER_CRASHED, "the decoding process closed its answers")
+            return WorkerBroken(Fault.VERIFIER_CRASHED, f"the decoding process ended {how}")
+        return WorkerBroken(Fault.VERIFIER_CRASHED, "the decoding process closed its answers")
 
 
 def _stream(stream: Any) -> Any:
