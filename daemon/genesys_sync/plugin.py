@@ -74,13 +74,18 @@ from genesys_sync.services import (
     RecordingMedia,
     Recordings,
     RecordingStatus,
+    Reported,
     Scratch,
+    Sent,
     Services,
     Storage,
     TranscriptFile,
     TranscriptFiles,
     TranscriptionSettings,
     Transcripts,
+    UploadFile,
+    Uploads,
+    UploadStatus,
 )
 from genesys_sync.units import Duration, Size
 
@@ -124,7 +129,9 @@ __all__ = [
     "RecordingMedia",
     "RecordingStatus",
     "Recordings",
+    "Reported",
     "Scratch",
+    "Sent",
     "Services",
     "Size",
     "Skip",
@@ -138,6 +145,9 @@ __all__ = [
     "TranscriptionSettings",
     "Transcripts",
     "TransientError",
+    "UploadFile",
+    "UploadStatus",
+    "Uploads",
     "is_canonical_uuid",
     "iso",
 ]

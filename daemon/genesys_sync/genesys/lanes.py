@@ -13,12 +13,14 @@ class Lane(StrEnum):
     RECONCILE    analytics, paged to find what the socket missed: without it nothing is proved
     MEDIA        recordings, batches, and whatever handlers ask for: the work itself, and nearly all requests
     TRANSCRIPTS  where transcripts lie; a queue of its own, so that recordings in a backlog do not hold them up, nor they those
+    UPLOADS      addresses to upload to, and reports on uploads: few, and not to wait behind the recordings of a backlog
     """
 
     CONTROL = "control"
     RECONCILE = "reconcile"
     MEDIA = "media"
     TRANSCRIPTS = "transcripts"
+    UPLOADS = "uploads"
 
 
 RESERVED: Mapping[Lane, float] = {Lane.CONTROL: 0.1, Lane.RECONCILE: 0.1}

@@ -6,6 +6,7 @@ import random as random_module
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,7 +16,7 @@ from anyio.abc import TaskGroup
 from genesys_sync.actions import LookOnly
 from genesys_sync.clock import Clock
 from genesys_sync.events import canonical_uuid
-from genesys_sync.genesys import media
+from genesys_sync.genesys import media, upload_put
 from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import MAIN, Client
@@ -29,6 +30,8 @@ from genesys_sync.genesys.pool import Pool
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.genesys.retention import RetentionQuery
 from genesys_sync.genesys.transcripts import TranscriptService
+from genesys_sync.genesys.upload_book import UploadBook
+from genesys_sync.genesys.uploads import UploadService
 from genesys_sync.metrics import Metrics
 from genesys_sync.services.actions import Actions
 from genesys_sync.settings import Credentials, GenesysSettings
@@ -64,6 +67,7 @@ class Platform:
         transcripts: TranscriptService,
         media: media.MediaStore,
         control: ControlService,
+        uploads: UploadService,
         actions: Actions,
         pool: Pool,
     ) -> None:
@@ -79,6 +83,7 @@ class Platform:
         self.channels = ChannelService(client, tokens)
         self.media = media
         self.control = control
+        self.uploads = uploads
         self.actions = actions
 
     async def identify(self) -> str:
@@ -132,17 +137,26 @@ async def connect(
     random: Callable[[], float] = random_module.random,
     actions: Actions | None = None,
     further: Mapping[str, Credentials] | None = None,
+    upload_book: Path | None = None,
 ) -> AsyncIterator[Platform]:
     """The client, for as long as the context lasts. Nothing is sent on entering; `identify` is the first to ask. Without `actions` it is
-    there to look only: operations that act raise RuntimeError. `further` are OAuth clients by name that share the work."""
+    there to look only: operations that act raise RuntimeError. `further` are OAuth clients by name that share the work; `upload_book` is the folder in which uploads under way
+    outlive the process."""
     rule = media.HostRule(settings.media_hosts, api=settings.api)
-    async with _api_session() as session, media.session(rule, settings) as store, _background() as tasks:
+    async with (
+        _api_session() as session,
+        media.session(rule, settings) as store,
+        upload_put.session(rule) as putting,
+        _background() as tasks,
+    ):
 
         def known_by(own: Credentials, name: str) -> tuple[Tokens, Client]:
             tokens = Tokens(session, settings.login, own, clock=clock, timeout=settings.request_timeout)
             return tokens, Client(session, tokens, settings, clock=clock, metrics=metrics, random=random, name=name)
 
         tokens, client = known_by(credentials, MAIN)
+        book = UploadBook(upload_book)
+        await book.sweep()
         pool = Pool(client, [known_by(own, name)[1] for name, own in (further or {}).items()], clock=clock, metrics=metrics)
         acting = actions or LookOnly()
         yield Platform(
@@ -153,6 +167,7 @@ async def connect(
             transcripts=TranscriptService(pool, clock=clock),
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
             control=ControlService(client, settings, clock=clock, actions=acting),
+            uploads=UploadService(client, putting, rule, book, settings, clock=clock, actions=acting, random=random),
             actions=acting,
             pool=pool,
         )

@@ -25,6 +25,7 @@ from genesys_sync.services.platform import Genesys
 from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
 from genesys_sync.services.speech import NoFiles, TranscriptFile, TranscriptFiles, TranscriptionSettings, Transcripts
 from genesys_sync.services.surroundings import Audit, Http, HttpReply, Log, Scratch, Storage
+from genesys_sync.services.uploads import Reported, Sent, UploadFile, Uploads, UploadStatus
 
 __all__ = [
     "Action",
@@ -52,13 +53,18 @@ __all__ = [
     "RecordingMedia",
     "RecordingStatus",
     "Recordings",
+    "Reported",
     "Scratch",
+    "Sent",
     "Services",
     "Storage",
     "TranscriptFile",
     "TranscriptFiles",
     "TranscriptionSettings",
     "Transcripts",
+    "UploadFile",
+    "UploadStatus",
+    "Uploads",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from genesys_sync.services.control import RecordingControl
 from genesys_sync.services.recordings import Conversations, Recordings
 from genesys_sync.services.speech import Transcripts
+from genesys_sync.services.uploads import Uploads
 
 
 class Genesys(Protocol):
@@ -33,6 +34,9 @@ class Genesys(Protocol):
 
     @property
     def control(self) -> RecordingControl: ...
+
+    @property
+    def uploads(self) -> Uploads: ...
 
     async def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object | None = None) -> Any:
         """Any operation of the published API: parsed JSON, or None for an empty answer. `path` begins with `/api/v2/`.

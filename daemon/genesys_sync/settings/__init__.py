@@ -31,6 +31,7 @@ from genesys_sync.settings.sections import (
     SentrySettings,
     Settings,
     StorageSettings,
+    UploadSettings,
 )
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "SentrySettings",
     "Settings",
     "StorageSettings",
+    "UploadSettings",
     "find_credentials",
     "find_further_clients",
     "find_sentry_dsn",

@@ -48,6 +48,12 @@ def _positive(value: timedelta) -> timedelta:
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
 
+def _signable(value: timedelta) -> timedelta:
+    if not timedelta(minutes=1) <= value <= timedelta(days=7):
+        raise ValueError("must be from 1m to 7d, for which the platform signs")
+    return value
+
+
 def _named(value: object) -> object:
     """An empty path would quietly be the working directory; no file's name holds a NUL."""
     if isinstance(value, str) and not value.strip():
@@ -98,6 +104,10 @@ class GenesysSettings(_Section):
     download_patience: PositiveDuration = timedelta(seconds=30)
     control_confirm: PositiveDuration = timedelta(seconds=15)
     control_look: PositiveDuration = timedelta(milliseconds=500)
+    upload_url_life: Annotated[PositiveDuration, AfterValidator(_signable)] = timedelta(hours=6)
+    upload_chunk: Annotated[Size, Field(ge=256 << 10, multiple_of=256 << 10)] = 8 << 20
+    upload_patience: PositiveDuration = timedelta(seconds=60)
+    upload_report_every: PositiveDuration = timedelta(seconds=5)
 
     @field_validator("clients")
     @classmethod
@@ -212,6 +222,15 @@ class HttpSettings(_Section):
     allow_private: tuple[str, ...] = ()
 
 
+class UploadSettings(_Section):
+    """The watched folder, whose files are uploaded."""
+
+    folder: NamedPath | None = None
+    settle: PositiveDuration = timedelta(seconds=10)
+    scan_every: PositiveDuration = timedelta(seconds=5)
+    afterwards: Literal["move", "leave"] = "move"
+
+
 class HealthSettings(_Section):
     """The listener with `/livez`, `/readyz` and `/metrics`."""
 
@@ -289,6 +308,7 @@ class Settings(_Section):
     storage: StorageSettings = StorageSettings()
     dispatch: DispatchSettings = DispatchSettings()
     http: HttpSettings = HttpSettings()
+    upload: UploadSettings = UploadSettings()
     health: HealthSettings = HealthSettings()
     costs: CostsSettings = CostsSettings()
     log: LogSettings = LogSettings()
@@ -309,3 +329,8 @@ class Settings(_Section):
     def channel_book(self) -> Path:
         """Where the feed keeps its channels' addresses, for its owner alone: beside the ledger, which is no place for a secret."""
         return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.channels")
+
+    @property
+    def upload_book(self) -> Path:
+        """The folder in which uploads under way are known, for its owner alone: beside the ledger, which is no place for an address."""
+        return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.uploads")

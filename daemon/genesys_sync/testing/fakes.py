@@ -35,6 +35,7 @@ from genesys_sync.services import (
 )
 from genesys_sync.testing.control import FakeControl
 from genesys_sync.testing.samples import ORGANIZATION_ID
+from genesys_sync.testing.uploads import FakeUploads
 
 T = TypeVar("T")
 
@@ -189,6 +190,7 @@ class FakeGenesys:
         self.conversations = FakeConversations()
         self.transcripts = FakeTranscripts(media)
         self.control = FakeControl()
+        self.uploads = FakeUploads()
         self.requests: list[tuple[str, str, Mapping[str, str] | None, object | None]] = []
         self._answers: defaultdict[tuple[str, str], _Script[Any]] = defaultdict(_Script)
 
