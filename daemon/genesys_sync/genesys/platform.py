@@ -140,8 +140,8 @@ async def connect(
     upload_book: Path | None = None,
 ) -> AsyncIterator[Platform]:
     """The client, for as long as the context lasts. Nothing is sent on entering; `identify` is the first to ask. Without `actions` it is
-    there to look only: operations that act raise RuntimeError. `further` are OAuth clients by name that share the work; `upload_book` is the folder in which uploads under way
-    outlive the process."""
+    there to look only: operations that act raise RuntimeError. `further` are OAuth clients by name that share the work;
+    `upload_book` is the folder in which uploads under way outlive the process."""
     rule = media.HostRule(settings.media_hosts, api=settings.api)
     async with (
         _api_session() as session,
