@@ -134,6 +134,20 @@ class Fact:
     deliveries: tuple[Standing, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was asked to be uploaded.
+
+    number    the ledger's own; the greater the later
+    asked     the `upload.requested`, with the standing of its deliveries
+    outcome   the last `upload.completed` or `upload.failed` that followed from it; None before there is one
+    """
+
+    number: int
+    asked: Fact
+    outcome: Event | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
     """One delivery as people see it, hot or final."""
@@ -313,6 +327,10 @@ class Ledger(ABC):
     @abstractmethod
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
         """Unpark a handler; its deliveries are due now. False, and nothing is written, when it was not parked."""
+
+    @abstractmethod
+    async def uploads(self, *, before: int | None = None, limit: int = 100) -> list[Upload]:
+        """What was asked to be uploaded, newest first, in one snapshot; `before` is the number of the last one of the page before."""
 
     # --- the audit trail
 

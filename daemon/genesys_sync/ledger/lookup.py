@@ -12,10 +12,12 @@ import orjson
 
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event
-from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Ending, Fact, Gap, Standing
+from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Ending, Fact, Gap, Standing, Upload
 from genesys_sync.ledger.rows import EVENT_COLUMNS, day_number, day_of, event_of, parse_delivery_id, parse_event_id, record_of
 from genesys_sync.ledger.statements import run
 from genesys_sync.tallies import ActionTally, Stored, Tallies
+
+_LAST = (1 << 63) - 1
 
 
 def watermark(connection: apsw.Connection, *, stream: str) -> int | None:
@@ -107,6 +109,20 @@ def facts_of(connection: apsw.Connection, *, conversation_ids: Sequence[str]) ->
         event = event_of(row)
         found.setdefault(event.conversation_id or "", []).append(Fact(event, tuple(standings[row[EVENT_COLUMNS]])))
     return found
+
+
+def uploads(connection: apsw.Connection, *, before: int | None, limit: int) -> list[Upload]:
+    rows = run(connection, "uploads", before=_LAST if before is None else before, limit=limit)
+    numbers = [row[EVENT_COLUMNS] for row in rows]
+    standings: dict[int, list[Standing]] = defaultdict(list)
+    for event_seq, handler, state, reason in run(connection, "standings_of_uploads", numbers=orjson.dumps(numbers).decode()):
+        standings[event_seq].append(Standing(handler, DeliveryState(state), None if reason is None else ReasonCode(reason)))
+    asked = [event_of(row) for row in rows]
+    ids = orjson.dumps([event.id for event in asked]).decode()
+    outcomes = {event.parent_id: event for event in map(event_of, run(connection, "upload_outcomes", ids=ids))}
+    return [
+        Upload(number, Fact(event, tuple(standings[number])), outcomes.get(event.id)) for number, event in zip(numbers, asked, strict=True)
+    ]
 
 
 def dead_letters(connection: apsw.Connection, *, handler: str | None, reason: ReasonCode | None, limit: int) -> list[DeliveryRecord]:

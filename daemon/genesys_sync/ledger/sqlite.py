@@ -16,7 +16,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerError, ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.ledger import deliveries, lookup, recording, trail
-from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Ending, Fact, Gap, Ledger, Verdict
+from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Ending, Fact, Gap, Ledger, Upload, Verdict
 from genesys_sync.ledger.opening import Mode, Opened, open_file
 from genesys_sync.ledger.rows import audit_rows, event_rows, parse_delivery_id
 from genesys_sync.ledger.translation import translated
@@ -191,6 +191,9 @@ class SqliteLedger(Ledger):
     async def resume(self, handler: str, *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> bool:
         entries = audit_rows(audit)
         return await self._write(lambda connection, effects: deliveries.resume(connection, effects, handler, now_ms=now_ms, audit=entries))
+
+    async def uploads(self, *, before: int | None = None, limit: int = 100) -> list[Upload]:
+        return await self._read(partial(lookup.uploads, before=before, limit=limit))
 
     # --- the audit trail and the archive's record
 

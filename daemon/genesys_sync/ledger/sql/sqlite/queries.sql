@@ -306,6 +306,27 @@ FROM json_each(:ids) AS wanted CROSS JOIN event AS e ON e.conversation_id = want
 CROSS JOIN delivery_history AS h ON h.event_seq = e.seq
 ORDER BY 1, 2;
 
+-- name: uploads
+SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body, e.seq
+FROM event AS e INDEXED BY event_upload_requested
+WHERE e.topic = 'upload.requested' AND e.seq < :before
+ORDER BY e.seq DESC
+LIMIT :limit;
+
+-- name: standings_of_uploads
+SELECT d.event_seq, d.handler, d.state, d.reason
+FROM json_each(:numbers) AS wanted CROSS JOIN delivery AS d ON d.event_seq = wanted.value
+UNION ALL
+SELECT h.event_seq, h.handler, h.state, h.reason
+FROM json_each(:numbers) AS wanted CROSS JOIN delivery_history AS h ON h.event_seq = wanted.value
+ORDER BY 1, 2;
+
+-- name: upload_outcomes
+SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body
+FROM json_each(:ids) AS wanted CROSS JOIN event AS e INDEXED BY event_upload_outcome ON e.parent_id = wanted.value
+WHERE e.topic IN ('upload.completed', 'upload.failed')
+ORDER BY e.seq;
+
 -- name: delivery_by_id
 WITH RECURSIVE
     days (day) AS (
