@@ -24,6 +24,7 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent
 from genesys_sync.settings import Credentials, FeedSettings, GenesysSettings
 from genesys_sync.testing import FakeClock
+from genesys_sync.transcript_states import TranscriptRoles, TranscriptState
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +95,14 @@ async def archived(ledger: Ledger, number: int, ended: datetime) -> None:
     await ledger.append([RoutedEvent(end, ()), RoutedEvent(verified, ())])
 
 
-async def report(platform: Platform, serve: Serve, ledger: Ledger, clock: FakeClock, window: Window = WINDOW) -> Report:
+async def report(
+    platform: Platform,
+    serve: Serve,
+    ledger: Ledger,
+    clock: FakeClock,
+    window: Window = WINDOW,
+    transcript_roles: TranscriptRoles | None = None,
+) -> Report:
     url = await serve(platform)
     credentials = Credentials(SecretStr("id"), SecretStr("secret"), "a test")
     made: list[Report] = []
@@ -102,7 +110,14 @@ async def report(platform: Platform, serve: Serve, ledger: Ledger, clock: FakeCl
         connect(GenesysSettings(api_url=url, login_url=url), credentials, clock=clock, metrics=Metrics()) as connected,
         anyio.create_task_group() as tasks,
     ):
-        collector = Collector(ledger=ledger, platform=connected, clock=clock, settings=FeedSettings(), roles=ROLES)
+        collector = Collector(
+            ledger=ledger,
+            platform=connected,
+            clock=clock,
+            settings=FeedSettings(),
+            roles=ROLES,
+            transcript_roles=transcript_roles,
+        )
 
         async def collect() -> None:
             made.append(await collector.report(window))
@@ -209,4 +224,26 @@ async def test_offline_asks_nobody_and_says_so(tmp_path: Path) -> None:
         made = await Collector(ledger=ledger, platform=None, clock=clock, settings=FeedSettings(), roles=ROLES).report(WINDOW)
     assert [str(code) for code, _ in made.caveats] == ["OFFLINE", "PERMISSION_NOT_PROVED"]
     assert states(made) == {name(1): (State.ARCHIVED, "")}
+    assert not made.complete
+
+
+async def test_transcripts_are_compared_both_ways(tmp_path: Path, serve: Serve) -> None:
+    """One archived, one that only the ledger has, one that only the platform has."""
+    platform, ended = Platform(), NOW - 2 * HOUR
+    roles = TranscriptRoles(fetch=frozenset({"transcript"}))
+    async with opened(tmp_path) as (ledger, clock):
+        for number in (1, 2, 3):
+            platform.add(number, ended, recorded=False)
+            session = {"sessionId": name(100 + number), "mediaType": "voice", "recording": False}
+            platform.records[name(number)]["participants"] = [{"purpose": "customer", "sessions": [session] if number != 2 else [{}]}]
+        for number in (1, 2):
+            facts = {"occurred_at": ended, "organization_id": ORG, "conversation_id": name(number)}
+            told = Event.of(Topic.TRANSCRIPT_ARCHIVED, state=name(100 + number), body={"communicationId": name(100 + number)}, **facts)
+            await ledger.append([RoutedEvent(Event.of(Topic.CONVERSATION_ENDED, **facts), ()), RoutedEvent(told, ())])
+        made = await report(platform, serve, ledger, clock, transcript_roles=roles)
+    assert {item.communication_id: (item.state, item.reason) for item in made.transcripts.items} == {
+        name(101): (TranscriptState.ARCHIVED, ""),
+        name(102): (TranscriptState.UNEXPLAINED, "NOT_ON_PLATFORM"),
+        name(103): (TranscriptState.UNEXPLAINED, "NOT_IN_LEDGER"),
+    }
     assert not made.complete

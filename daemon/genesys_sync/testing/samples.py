@@ -10,9 +10,11 @@ from genesys_sync.events import Event, Origin
 ORGANIZATION_ID: Final = "0a0a0a0a-0000-4000-8000-000000000001"
 CONVERSATION_ID: Final = "c0c0c0c0-0000-4000-8000-000000000001"
 RECORDING_ID: Final = "e0e0e0e0-0000-4000-8000-000000000001"
+COMMUNICATION_ID: Final = "d0d0d0d0-0000-4000-8000-000000000001"
 
 _RECORDINGS = ("recording.", "media.")
 _ENDED = "2026-08-01T11:59:00.000Z"
+_TRANSCRIPT = f"transcripts/2026/08/01/{CONVERSATION_ID}/{COMMUNICATION_ID}"
 _BODIES: dict[str, dict[str, Any]] = {
     "conversation.ended": {
         "startedAt": "2026-08-01T11:55:00.000Z",
@@ -65,6 +67,23 @@ _BODIES: dict[str, dict[str, Any]] = {
         "detail": "the file ends after its header",
         "quarantine": [f"quarantine/2026/08/01/{CONVERSATION_ID}/{RECORDING_ID}.r1.wav"],
     },
+    "transcript.archived": {
+        "communicationId": COMMUNICATION_ID,
+        "recordingIds": [],
+        "source": "platform",
+        "mediaType": "voice",
+        "languages": ["en-US"],
+        "segments": 2,
+        "words": 9,
+        "transcriptDurationSeconds": 9.0,
+        "raw": {"key": f"{_TRANSCRIPT}.raw.json", "sha256": "0" * 64, "bytes": 1000},
+        "transcript": {"key": f"{_TRANSCRIPT}.json", "sha256": "0" * 64, "bytes": 800},
+        "forms": [],
+        "sidecar": f"{_TRANSCRIPT}.archive.json",
+        "conversationEndedAt": _ENDED,
+        "revision": 1,
+    },
+    "transcript.missing": {"communicationId": COMMUNICATION_ID, "reason": "never_appeared", "looks": 9},
     "audit.checkpointed": {"size": 1, "root": "0" * 64},
     "delivery.dead_lettered": {
         "handler": "archive",
