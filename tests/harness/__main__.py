@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bench import Bench, DidNotHappen, clear
+from .bench import BIN, Bench, DidNotHappen, clear
 from .checker import SHOWN, Finding, Verdict
 from .faults.rows import Played, Row
 from .table import ROWS
 
-EX_USAGE = 64
+EX_USAGE, INTERRUPTED = 64, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"there is no row {unknown[0]}; the rows are {', '.join(row.name for row in ROWS)}\n")
         return EX_USAGE
     rows = [row for row in ROWS if row.name.upper() in chosen and (options.long or options.only or not row.long)]
+    if not (BIN / "genesys-sync").exists():
+        sys.stderr.write(f"there is no genesys-sync beside {sys.executable}; use make acceptance, or the Python of .venv\n")
+        return EX_USAGE
     folder = Path(options.folder) if options.folder else Path(tempfile.mkdtemp(prefix="genesys-sync-acceptance-"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.stderr.write(f"--folder {folder} cannot be made: {error.strerror}\n")
+        return EX_USAGE
     began = time.monotonic()
     results: dict[str, Result] = {}
     with ThreadPoolExecutor(options.jobs) as pool:
-        for done in as_completed([pool.submit(play, row, folder / row.name, long=options.long) for row in rows]):
-            result = done.result()
-            results[result.row.name] = result
-            sys.stdout.write(_line(result) + "\n")
-            sys.stdout.flush()
+        playing = [pool.submit(play, row, folder / row.name, long=options.long) for row in rows]
+        try:
+            for done in as_completed(playing):
+                result = done.result()
+                results[result.row.name] = result
+                sys.stdout.write(_line(result) + "\n")
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped: the rows that are being played come to their end first\n")
+            pool.shutdown(wait=True, cancel_futures=True)
+            return INTERRUPTED
     ordered = [results[row.name] for row in rows]
     left_out = [row.name for row in ROWS if row.long and row not in rows and not options.only]
     sys.stdout.write("\n" + table(ordered) + "\n")
@@ -64,11 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if bad else 0
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.harness", description=__doc__)
     parser.add_argument("--only", metavar="F05,F22", help=f"these rows only; there are {', '.join(row.name for row in ROWS)}")
     parser.add_argument("--long", action="store_true", help="more kills, more cuts, more recordings")
-    parser.add_argument("--jobs", type=int, default=3, metavar="N", help="rows played at one time (default: 3)")
+    parser.add_argument("--jobs", type=_positive, default=3, metavar="N", help="rows played at one time (default: 3)")
     parser.add_argument("--folder", metavar="PATH", help="where the evidence goes (default: a new folder for temporary files)")
     return parser
 

@@ -20,6 +20,8 @@ REASONS = frozenset(
         "NOT_FOUND",
         "BAD_ANSWER",
         "DELETED_UPSTREAM",
+        "RETENTION_ELAPSED",
+        "FORBIDDEN_SENSITIVE",
         "FILESTATE_ERROR",
         "NEVER_APPEARED",
         "NOT_READY",
