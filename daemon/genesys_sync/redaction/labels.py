@@ -78,7 +78,7 @@ def said_before(tail: str, *, small: bool) -> str | None:
 
 def said_after(head: str) -> str | None:
     """The type that the words straight after a number give it; None where they give none."""
-    match = _AFTER.match(head)
+    match = _AFTER.match(head.partition("[")[0])  # a mask names nothing
     return None if match is None else match.lastgroup
 
 

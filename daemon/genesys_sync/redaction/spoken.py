@@ -138,7 +138,9 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, low: str, *, li
     counted = [atom for atom in group if atom.sound.kind is not Kind.DATE] or group
     digits = digits_of(group, low)
     month = any(atom.sound.kind is Kind.DATE and low[atom.start : atom.end] in MONTHS for atom in group)
-    dictated = all(len(atom.sound.digits) == 1 for atom in group)  # digit by digit, as no quantity is said
+    sizes = [len(atom.sound.digits) for atom in group if atom.sound.kind is not Kind.DATE]
+    dictated = all(size == 1 for size in sizes) and len(sizes) > 1  # digit by digit, as no quantity is said
+    dated = month and max(sizes, default=0) <= 4 and sizes.count(1) <= 4
     scaled = any(atom.sound.kind is Kind.SCALE and i <= 2 and not atom.written for i, atom in enumerate(group))
     runs.append(
         Run(
@@ -151,8 +153,8 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, low: str, *, li
             atoms=len(group),
             written=all(atom.written for atom in group),
             month=month,
-            listed=(listed and not dictated) or scaled or month,
-            dictated=dictated and len(group) > 1,
+            listed=(listed and not dictated) or scaled or dated,
+            dictated=dictated,
         )
     )
 
