@@ -31,6 +31,7 @@ from genesys_sync.transcripts import (
     read_file,
     written,
 )
+from genesys_sync.transcripts.fields import language
 from genesys_sync_handlers._keys import transcript_key, transcript_sidecar_key
 
 SCHEMA = "genesys-sync/transcript@1"
@@ -68,7 +69,7 @@ class TranscriptStore:
     def __init__(self, services: Services, *, forms: Sequence[Form], languages: Sequence[str], names: bool) -> None:
         self._services = services
         self._forms = tuple(form for form in FORMS if form != "json" and form in forms)
-        self._languages = frozenset(language.lower() for language in languages)
+        self._languages = tuple(named.lower() for one in languages if (named := language(one)) is not None)
         self._names = names
 
     async def kept(self, place: Place) -> list[dict[str, Any]]:
@@ -129,8 +130,8 @@ class TranscriptStore:
 
     def _wanted(self, transcript: Transcript) -> bool:
         """A transcript of which the language is not known is kept: only what is known may be left out."""
-        spoken = {language.lower() for language in transcript.languages}
-        return not self._languages or not spoken or not self._languages.isdisjoint(spoken)
+        spoken = [f"{one.lower()}-" for one in transcript.languages]
+        return not self._languages or not spoken or any(one.startswith(f"{wanted}-") for one in spoken for wanted in self._languages)
 
     async def _write(self, place: Place, transcript: Transcript, recording_id: str | None, form: Form) -> dict[str, Any]:
         data = await to_thread.run_sync(written, transcript, form)

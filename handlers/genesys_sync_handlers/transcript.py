@@ -37,6 +37,7 @@ from genesys_sync.plugin import (
     is_canonical_uuid,
 )
 from genesys_sync.transcripts import MEDIA_TYPES, Communication, communications
+from genesys_sync.transcripts.fields import language
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._ladder import Ladder
 from genesys_sync_handlers._times import steady_now
@@ -92,6 +93,8 @@ class TranscriptConfig(HandlerConfig):
         for key in ("conversations", "queues"):
             if any(not is_canonical_uuid(named) for named in getattr(self, key)):
                 raise ValueError(f"{key}: must hold ids as Genesys Cloud shows them, in lower case, such as {_NOBODY}")
+        if any(language(named) is None for named in self.languages):
+            raise ValueError('languages: must hold names such as "en-US", or "en" for every kind of English')
         return self
 
 

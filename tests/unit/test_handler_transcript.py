@@ -228,6 +228,13 @@ async def test_a_language_is_known_after_the_fetch_and_one_not_wanted_is_not_kep
     assert at.stored() == []
 
 
+@pytest.mark.parametrize("wanted", ["en", "en-US", "EN_us"])
+async def test_a_language_covers_its_kinds_however_it_is_written(scene: Make, wanted: str) -> None:
+    at = scene(config={"languages": [wanted]})
+    at.transcripts.place(FIRST, file())
+    assert told(await at.at(60)) == [("archived", FIRST, None)]
+
+
 async def test_analytics_that_knows_nothing_yet_is_waited_for_and_in_the_end_it_is_told(scene: Make) -> None:
     at = scene()
     at.harness.genesys.conversations.analytics.clear()
@@ -248,7 +255,15 @@ async def test_check_names_the_permission(scene: Make) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [{"ladder": ["5m", "1m"]}, {"give_up": "30m"}, {"queues": ["Sales"]}, {"media_types": ["fax"]}, {"forms": ["pdf"]}, {"unknown": 1}],
+    [
+        {"ladder": ["5m", "1m"]},
+        {"give_up": "30m"},
+        {"queues": ["Sales"]},
+        {"media_types": ["fax"]},
+        {"forms": ["pdf"]},
+        {"languages": ["english!"]},
+        {"unknown": 1},
+    ],
 )
 def test_a_wrong_setting_is_named(handler_harness: Callable[..., Any], config: Mapping[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as error:
