@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -20,6 +21,14 @@ Manners = Callable[[str, int], str]
 
 HUGE = 1 << 30
 _LARGEST = 1 << 20
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of connections that a killed daemon leaves."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # handed on as it came
 
 
 class Receiver:
@@ -40,7 +49,7 @@ class Receiver:
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks"
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
