@@ -54,7 +54,8 @@ class Conversation:
             policies = [{"domain": "conversation", "entityName": "recording", "actions": self.grants}]
             return web.json_response({"grants": [{"role": {"policies": policies}}] if self.grants is not None else []})
         if request.method == "GET":
-            return web.json_response(self._shown()) if request.path.endswith(ID) else self._error(404, "not.found")
+            shown = web.json_response(self._shown(), headers={"ININ-Correlation-Id": "c-0"})
+            return shown if request.path.endswith(ID) else self._error(404, "not.found")
         self.asked.append((request.method, request.path, await request.json()))
         if self.script:
             return self._error(*self.script.pop(0))
@@ -196,7 +197,7 @@ async def test_an_unknown_conversation_and_one_that_has_ended_are_named_checks(s
         with pytest.raises(PermanentError, match="no conversation id"):
             await platform.control.status("../users/me")
     assert [unknown.value.check, ended.value.check] == [Check.CONVERSATION, Check.LIVE]
-    assert [entry.facts["check"] for entry in audited] == ["conversation", "live"]
+    assert [(entry.facts["check"], entry.facts["correlationId"]) for entry in audited] == [("conversation", "c-9"), ("live", "c-0")]
     assert there.asked == []
 
 

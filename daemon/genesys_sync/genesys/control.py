@@ -10,7 +10,7 @@ from genesys_sync.genesys.client import Caller, Reply
 from genesys_sync.genesys.control_rules import in_effect, observed, request_for, require_permission, require_ready
 from genesys_sync.genesys.grants import permissions_of
 from genesys_sync.genesys.lanes import Lane
-from genesys_sync.services.actions import Actions
+from genesys_sync.services.actions import Action, Actions
 from genesys_sync.services.control import (
     Check,
     Controlled,
@@ -38,6 +38,10 @@ class ControlService:
 
     async def status(self, conversation_id: str, *, media: RecordingMedia = RecordingMedia.CALL) -> RecordingStatus:
         """See `services.RecordingControl.status`."""
+        return (await self._look(conversation_id, media))[0]
+
+    async def _look(self, conversation_id: str, media: RecordingMedia) -> tuple[RecordingStatus, str]:
+        """The status, and the correlation id of the answer that showed it."""
         if not is_canonical_uuid(conversation_id):
             raise PermanentError(f"{conversation_id!r} is no conversation id", code=ReasonCode.ID_INVALID)
         try:
@@ -47,7 +51,7 @@ class ControlService:
                 raise
             reason = f"the platform knows no conversation {conversation_id}"
             raise ControlRefused(Check.CONVERSATION, reason, code=ReasonCode.NOT_FOUND, correlation_id=error.correlation_id) from None
-        return observed(reply.body, conversation_id, media)
+        return observed(reply.body, conversation_id, media), reply.correlation_id
 
     async def control(
         self,
@@ -62,19 +66,20 @@ class ControlService:
         facts = {"media": media.value} | ({"because": reason} if reason else {})
         async with self._actions.perform(f"recording.{directive}", conversation_id, facts=facts) as action:
             try:
-                done = await self._carry_out(directive, conversation_id, media, prepare)
+                done = await self._carry_out(directive, conversation_id, media, prepare, action)
             except ControlRefused as error:
                 action.note(check=error.check.value)
                 raise
-            action.correlation_id = done.correlation_id
             action.note(before=done.before.state, after=done.after.state)
             if done.already:
                 action.note(already=True)
         return done
 
-    async def _carry_out(self, directive: Directive, conversation_id: str, media: RecordingMedia, prepare: Prepare | None) -> Controlled:
+    async def _carry_out(
+        self, directive: Directive, conversation_id: str, media: RecordingMedia, prepare: Prepare | None, action: Action
+    ) -> Controlled:
         request_for(directive, conversation_id, media)  # first of all: what is no operation needs no look
-        before = await self.status(conversation_id, media=media)
+        before, action.correlation_id = await self._look(conversation_id, media)
         require_ready(directive, before)
         if in_effect(directive, before):
             if prepare is not None:
@@ -85,6 +90,7 @@ class ControlService:
             await prepare()
         started = self._clock.monotonic()
         reply = await self._send(directive, conversation_id, media)
+        action.correlation_id = reply.correlation_id
         after = await self._confirmed(directive, before, reply, started)
         return Controlled(
             directive, before, after, already=False, seconds=self._clock.monotonic() - started, correlation_id=reply.correlation_id
