@@ -307,6 +307,8 @@ def test_values_that_are_used_late_are_proved_too(check: Callable[..., Any]) -> 
 def test_an_audit_folder_that_cannot_be_written_and_permissions_that_are_wanting_are_told(tmp_path: Path) -> None:
     assert [finding.sentence.partition(" ")[0] for finding in wanting(permissions_of(GRANTS))] == ["recording:recording:editRetention"]
     assert wanting(None) == []
+    speech = [finding.sentence.partition(" ")[0] for finding in wanting(permissions_of(GRANTS), ["transcript"])][1:]
+    assert speech == ["speechAndTextAnalytics:data:view", "routing:transcriptionSettings:view"]
     (tmp_path / "file").touch()
     settings = Settings.model_validate({"genesys": {"region": "us_east_1"}, "audit": {"folder": tmp_path / "file" / "audit"}})
     [finding] = _audit(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,7 +84,7 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
         granted = await _granted(platform)
         yield await _topic(platform, granted)
         yield _sensitive(granted)
-        for finding in wanting(granted):
+        for finding in wanting(granted, [handler.use for handler in settings.handlers.values()]):
             yield finding
         async for finding in _further_clients(platform):
             yield finding
@@ -214,13 +214,22 @@ _USEFUL: Final = {
     "recording:recording:editRetention": "recordings that the platform has archived are not asked back, and end in the dead letters",
     "recording:orphan:view": "recordings that belong to no conversation are neither counted nor archived",
 }
+_USEFUL_TO: Final = {
+    "transcript": {
+        "speechAndTextAnalytics:data:view": "of calls without a transcript it is not known whether anybody spoke in them",
+        "routing:transcriptionSettings:view": "of calls without a transcript it is not known whether transcription was on",
+    },
+}
 
 
-def wanting(granted: Grants | None) -> list[Finding]:
-    """What is lost without permissions that the daemon can do without. Pure."""
+def wanting(granted: Grants | None, used: Collection[str] = ()) -> list[Finding]:
+    """What is lost without permissions that the daemon, and the handlers `used`, can do without. Pure."""
     if granted is None:
         return []
-    missing = {permission: loss for permission, loss in _USEFUL.items() if not holds(permission, granted)}
+    useful = dict(_USEFUL)
+    for use, more in _USEFUL_TO.items():
+        useful |= more if use in used else {}
+    missing = {permission: loss for permission, loss in useful.items() if not holds(permission, granted)}
     return [warn("permission", f"{permission} is missing: {loss}") for permission, loss in missing.items()]
 
 
