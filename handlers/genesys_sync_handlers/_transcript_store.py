@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from genesys_sync.plugin import MediaUrlExpired, ReasonCode, Services, TranscriptFile, TransientError, iso
 from genesys_sync.transcripts import (
@@ -35,6 +35,8 @@ from genesys_sync.transcripts.fields import language
 from genesys_sync_handlers._keys import transcript_key, transcript_sidecar_key
 
 SCHEMA = "genesys-sync/transcript@1"
+_READERS = 2
+"""Files that are read into the model, or written out of it, at one time: each is in memory as a whole meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class TranscriptStore:
         self._forms = tuple(form for form in FORMS if form != "json" and form in forms)
         self._languages = tuple(named.lower() for one in languages if (named := language(one)) is not None)
         self._names = names
+        self._readers = CapacityLimiter(_READERS)
 
     async def kept(self, place: Place) -> list[dict[str, Any]]:
         """What the sidecar tells: an entry for each file, with the `body` of its event; none where there is no sidecar of ours."""
@@ -103,7 +106,7 @@ class TranscriptStore:
             people = people_of(details) if self._names else []
             read = partial(_read, path, place=place, recording_id=file.recording_id, people=people)
             try:
-                transcript = await to_thread.run_sync(read)
+                transcript = await to_thread.run_sync(read, limiter=self._readers)
             except TranscriptUnreadable as error:
                 raise TransientError(f"what the store served is no transcript: {error}", code=ReasonCode.BAD_ANSWER) from None
             if not transcript.segments:
@@ -134,7 +137,7 @@ class TranscriptStore:
         return not self._languages or not spoken or any(one.startswith(f"{wanted}-") for one in spoken for wanted in self._languages)
 
     async def _write(self, place: Place, transcript: Transcript, recording_id: str | None, form: Form) -> dict[str, Any]:
-        data = await to_thread.run_sync(written, transcript, form)
+        data = await to_thread.run_sync(written, transcript, form, limiter=self._readers)
         key = place.key(recording_id, form)
         await self._services.storage.write(key, data)
         return {"key": key, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

@@ -115,13 +115,11 @@ class _Seen:
     """What a look shows of one communication.
 
     entries   files in the archive, as its sidecar tells of them
-    fresh     whether one of them was fetched by this look
     settled   nothing more will come
     missing   why there is no transcript, as far as that is known now
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
-    fresh: bool = False
     settled: bool = False
     missing: Missing | None = None
 
@@ -178,7 +176,7 @@ class TranscriptFetch(Handler[TranscriptConfig]):
     async def _look(self, look: _Look, found: Sequence[Communication]) -> Outcome:
         """Every communication by itself: trouble with one is kept until the others have told what they have."""
         news: list[Event] = []
-        waiting = fresh = 0
+        waiting, fresh = 0, False
         trouble: TransientError | PermanentError | StorageError | None = None
         counted: dict[str, int] = {}
         for communication in found:
@@ -187,9 +185,10 @@ class TranscriptFetch(Handler[TranscriptConfig]):
             except (TransientError, PermanentError, StorageError) as error:
                 trouble = trouble or error
                 continue
-            news += self._told(look, communication, seen)
+            events, is_news = self._told(look, communication, seen)
+            news += events
+            fresh |= is_news
             waiting += not seen.settled
-            fresh += seen.fresh
             said = "archived" if seen.entries else str(seen.missing) if seen.settled else "waiting"
             counted[said] = counted.get(said, 0) + 1
         note = ", ".join(f"{number} {said}" for said, number in sorted(counted.items())) or "no communication with a customer"
@@ -227,7 +226,6 @@ class TranscriptFetch(Handler[TranscriptConfig]):
             empty, excluded = empty or got.empty, excluded or (got.stored is None and not got.empty)
             if got.stored is not None:
                 seen.entries.append({"body": got.stored, "snoozes": look.delivery.snoozes})
-                seen.fresh = True
         if seen.entries:
             await self._store.keep(place, seen.entries)
             seen.settled = await self._whole(look, communication, seen)
@@ -300,28 +298,36 @@ class TranscriptFetch(Handler[TranscriptConfig]):
                 look.recordings = ()
         return look.recordings
 
-    def _told(self, look: _Look, communication: Communication, seen: _Seen) -> list[Event]:
-        """The events of one communication, with audit entries for what no earlier run has committed."""
-        now, audit = self._services.now(), self._services.audit
-        events = []
+    def _told(self, look: _Look, communication: Communication, seen: _Seen) -> tuple[list[Event], bool]:
+        """The events of one communication, and whether any of them is news: what a run before this one found, it has committed, and
+        ended by Snooze. What is news has its audit entry."""
+        events, news = [], False
         for entry in seen.entries:
             body = entry["body"]
             recording = next(iter(body["recordingIds"]), None)
-            events.append(
-                look.event.derive(Topic.TRANSCRIPT_ARCHIVED, occurred_at=now, recording_id=recording, state=communication.id, body=body)
-            )
-            if entry["snoozes"] == look.delivery.snoozes:  # else a run that found it has committed it, and ended by Snooze
-                facts = {"key": body["raw"]["key"], "sha256": body["raw"]["sha256"], "bytes": body["raw"]["bytes"]}
-                audit.record("transcript.archive", communication.id, segments=body["segments"], **facts)
-                latency = round(look.elapsed.total_seconds(), 3)
-                self._services.log.info("transcript_archived", communication_id=communication.id, seconds_after_end=latency, **facts)
+            events.append(self._event(look, Topic.TRANSCRIPT_ARCHIVED, communication, body, recording))
+            if entry["snoozes"] == look.delivery.snoozes:
+                news = True
+                self._record_archived(look, communication, body)
         if not events and seen.settled and seen.missing is not None:
             body = {"communicationId": communication.id, "reason": str(seen.missing), "looks": look.delivery.snoozes + 1}
-            events.append(look.event.derive(Topic.TRANSCRIPT_MISSING, occurred_at=now, state=communication.id, body=body))
-            if self._ends(look, communication, seen.missing) and seen.missing is not Missing.EXCLUDED:
-                audit.record("transcript.miss", communication.id, outcome="failure", reason=str(seen.missing))
+            events.append(self._event(look, Topic.TRANSCRIPT_MISSING, communication, body))
+            news = self._ends(look, communication, seen.missing)
+            if news and seen.missing is not Missing.EXCLUDED:
+                self._services.audit.record("transcript.miss", communication.id, outcome="failure", reason=str(seen.missing))
                 self._services.log.info("transcript_missing", communication_id=communication.id, reason=str(seen.missing))
-        return events
+        return events, news
+
+    def _event(
+        self, look: _Look, topic: Topic, communication: Communication, body: Mapping[str, Any], recording: str | None = None
+    ) -> Event:
+        return look.event.derive(topic, occurred_at=self._services.now(), recording_id=recording, state=communication.id, body=body)
+
+    def _record_archived(self, look: _Look, communication: Communication, body: Mapping[str, Any]) -> None:
+        facts = {"key": body["raw"]["key"], "sha256": body["raw"]["sha256"], "bytes": body["raw"]["bytes"]}
+        self._services.audit.record("transcript.archive", communication.id, segments=body["segments"], **facts)
+        latency = round(look.elapsed.total_seconds(), 3)
+        self._services.log.info("transcript_archived", communication_id=communication.id, seconds_after_end=latency, **facts)
 
     def _ends(self, look: _Look, communication: Communication, missing: Missing) -> bool:
         """Remember it. True unless a run that found it has committed it."""

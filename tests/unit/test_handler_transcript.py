@@ -176,6 +176,18 @@ async def test_an_expired_location_is_asked_for_again_once(scene: Make) -> None:
     assert at.transcripts.asked == [FIRST, FIRST]
 
 
+async def test_a_reason_is_told_even_where_another_is_given_up(scene: Make) -> None:
+    at = scene(FIRST, SECOND)
+    at.transcripts.finds(FIRST, PermanentError("no such thing", code=ReasonCode.REQUEST_REFUSED))
+    at.transcripts.finds(SECOND, TranscriptFiles(without=NoFiles.NOT_ENABLED))
+    first = await at.at(60)
+    assert isinstance(first, Snooze)
+    assert told(first) == [("missing", SECOND, "not_enabled")]
+    with pytest.raises(PermanentError, match="no such thing"):
+        await at.at(90, snoozes=1)
+    assert [entry.action for entry in at.harness.audited] == ["transcript.miss"]
+
+
 @pytest.mark.parametrize("served", [b"<Error><Code>AccessDenied</Code></Error>", b"[]", b""])
 async def test_an_error_page_is_never_archived_as_a_transcript(scene: Make, served: bytes) -> None:
     at = scene()
