@@ -320,3 +320,9 @@ def test_an_audit_folder_that_cannot_be_written_and_permissions_that_are_wanting
     )
     assert [finding.level for finding in _audit(settings)] == [Level.OK, Level.OK]
     assert key.public_key in _audit(settings)[1].sentence
+
+
+def test_whoever_ends_pauses_needs_the_permission_to() -> None:
+    granted = permissions_of(GRANTS)
+    assert "conversation:recording:pauseOthers is missing" in str(wanting(granted, ["resume"]))
+    assert "pauseOthers" not in str(wanting(granted, ["archive"]))

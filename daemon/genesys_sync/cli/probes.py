@@ -215,6 +215,7 @@ _USEFUL: Final = {
     "recording:orphan:view": "recordings that belong to no conversation are neither counted nor archived",
 }
 _USEFUL_TO: Final = {
+    "resume": {"conversation:recording:pauseOthers": "no recording is paused or resumed, and a pause that was left does not end"},
     "transcript": {
         "speechAndTextAnalytics:data:view": "of calls without a transcript it is not known whether anybody spoke in them",
         "routing:transcriptionSettings:view": "of calls without a transcript it is not known whether transcription was on",
