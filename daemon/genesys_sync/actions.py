@@ -6,9 +6,10 @@ The entry is all there is to write: the ledger counts actions by operation and o
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import anyio
 
@@ -16,9 +17,9 @@ from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.services.actions import Action
+from genesys_sync.tallies import CLIENT, SECONDS
 
-SECONDS: Final = "seconds"
-"""The fact by which an audit entry is known as one of an action; the ledger counts those."""
+_OPERATION = re.compile(r"[a-z][a-z_]{0,30}\.[a-z][a-z_]{0,30}")
 
 Record = Callable[[AuditEntry], Awaitable[None]]
 """Takes an entry, durably or together with the delivery in hand."""
@@ -40,7 +41,9 @@ class AuditedActions:
 
     @asynccontextmanager
     async def perform(self, operation: str, target: str, *, facts: Mapping[str, Any] | None = None) -> AsyncGenerator[Action]:
-        """See `services.Actions.perform`."""
+        """See `services.Actions.perform`. Raises ValueError for an operation that is not of the form `noun.verb`: it labels metrics."""
+        if _OPERATION.fullmatch(operation) is None:
+            raise ValueError(f"operation {operation!r} is not of the form noun.verb")
         action = Action(operation, target, facts=dict(facts or {}))
         started = self._clock.monotonic()
         try:
@@ -54,7 +57,7 @@ class AuditedActions:
                 await self._record(self._entry(action, seconds))
 
     def _entry(self, action: Action, seconds: float) -> AuditEntry:
-        facts: dict[str, Any] = {**action.facts, "client": self._client_id, SECONDS: seconds}
+        facts: dict[str, Any] = {**action.facts, CLIENT: self._client_id, SECONDS: seconds}
         if action.correlation_id:
             facts["correlationId"] = action.correlation_id
         if action.bytes:

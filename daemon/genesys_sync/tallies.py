@@ -22,6 +22,10 @@ BOUNDS_MS: Final = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 
 ENDLESS_MS: Final = (1 << 63) - 1
 """Stands for longer than the last of them."""
 
+CLIENT: Final = "client"
+SECONDS: Final = "seconds"
+"""The two facts by which an audit entry is known as one of an action."""
+
 GIGABYTE: Final = 10**9
 
 _KINDS: Final[Mapping[str, str]] = {
@@ -97,8 +101,8 @@ class ClassCost:
 
 def tally_of(entry: AuditEntry) -> ActionTally | None:
     """What this entry adds to the tallies of actions; None for an entry that is of no action."""
-    seconds, size = entry.facts.get("seconds"), entry.facts.get("bytes", 0)
-    if "client" not in entry.facts or isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+    seconds, size = entry.facts.get(SECONDS), entry.facts.get("bytes", 0)
+    if CLIENT not in entry.facts or isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return None
     return ActionTally(entry.action, entry.outcome, bound_ms(seconds), 1, float(seconds), size if isinstance(size, int) else 0)
 

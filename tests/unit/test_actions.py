@@ -85,6 +85,12 @@ async def test_a_cancelled_action_is_told_of_too() -> None:
     assert [entry.outcome for entry in bench.entries] == ["failure"]
 
 
+async def test_an_operation_is_a_label_and_holds_no_id() -> None:
+    with pytest.raises(ValueError, match=r"noun\.verb"):
+        async with Bench().actions.perform("upload.2f4a8b1e", "u"):
+            raise AssertionError("nothing is done under a name that cannot be counted")
+
+
 @pytest.mark.parametrize(("seconds", "bound"), [(0, 100), (0.1, 100), (0.101, 250), (1.0, 1000), (7200, 7_200_000), (7200.1, ENDLESS_MS)])
 def test_a_duration_counts_within_the_smallest_bound_that_is_enough(seconds: float, bound: int) -> None:
     assert bound_ms(seconds) == bound
