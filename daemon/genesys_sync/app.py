@@ -14,13 +14,12 @@ import os
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from anyio.abc import TaskGroup
 
 from genesys_sync import __version__, governance, logs, outbound, sdnotify, sentry
 from genesys_sync.actions import AuditedActions
@@ -41,6 +40,7 @@ from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.metrics import Metrics
+from genesys_sync.orders import Orders
 from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.sealing import Sealer
@@ -63,6 +63,7 @@ class Condition:
     archive_full: bool = False
     feed: Feed | None = None
     sealer: Sealer | None = None
+    orders: Orders | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,45 @@ class Opened:
     retention: Retention
 
 
-async def run(settings: Settings, *, base: Path) -> int:
-    """The daemon, until SIGTERM, SIGINT or SIGHUP; 0 after a clean drain. `base` is the folder from which handler files are named.
+async def run(settings: Settings, *, base: Path, reload: Callable[[], Settings] | None = None) -> int:
+    """The daemon, until SIGTERM or SIGINT; 0 after a clean drain. `base` is the folder from which handler files are named. `reload` gives
+    the settings as they stand when SIGHUP comes; `Orders` says what becomes of them.
 
     A second signal cuts the drain short. Raises GenesysSyncError, one sentence, for what waiting cannot mend.
     """
+    orders = Orders(reload)
+    try:
+        async with anyio.create_task_group() as signals:
+            await signals.start(orders.obey, signals.cancel_scope)
+            await _follow(settings, base, orders)
+            signals.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _cause(group) from None
+    _log.info("stopped")
+    return 0
+
+
+async def _follow(settings: Settings, base: Path, orders: Orders) -> None:
+    """Run after run, each under the settings that the last SIGHUP brought. Those with which nothing can be opened are rejected, and the
+    ones before stay in force."""
+    before: Settings | None = None
+    while True:
+        orders.begin()
+        try:
+            await _run_once(settings, base, orders)
+        except (GenesysSyncError, BaseExceptionGroup) as error:
+            cause = _cause(error) if isinstance(error, BaseExceptionGroup) else error
+            if before is None or orders.serving or not isinstance(cause, GenesysSyncError):
+                raise
+            orders.reject(cause)
+            settings, before = before, None
+            continue
+        if orders.following is None:
+            return
+        settings, before = orders.following, settings
+
+
+async def _run_once(settings: Settings, base: Path, orders: Orders) -> None:
     logs.configure(settings.log)
     credentials = find_credentials(settings.genesys)
     if credentials.source == "the environment" and "INVOCATION_ID" in os.environ:
@@ -96,13 +131,10 @@ async def run(settings: Settings, *, base: Path) -> int:
     handlers = load_handlers(settings, base=base)
     try:
         async with _opened(settings, credentials, handlers) as opened:
-            await _serve(opened)
-    except BaseExceptionGroup as group:
-        raise _cause(group) from None
+            opened.condition.orders = orders
+            await _serve(opened, orders)
     finally:
         sentry.close()
-    _log.info("stopped")
-    return 0
 
 
 def _report_errors(settings: Settings) -> None:
@@ -167,9 +199,8 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
         yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition(), visibility, retention)
 
 
-async def _serve(opened: Opened) -> None:
+async def _serve(opened: Opened, orders: Orders) -> None:
     """From the first open door to drained."""
-    stop = anyio.Event()
     sealer = Sealer(
         ledger=opened.ledger,
         folder=opened.settings.audit_folder,
@@ -193,12 +224,13 @@ async def _serve(opened: Opened) -> None:
         surroundings.start_soon(_feed_watchdog, opened)
         surroundings.start_soon(_keep_tallies, opened)
         async with anyio.create_task_group() as work:
-            surroundings.start_soon(_obey_signals, stop, work)
+            orders.work = work.cancel_scope
             await work.start(opened.dispatcher.run)
+            orders.serving = True
             surroundings.start_soon(sealer.run)
             async with anyio.create_task_group() as listening:
                 listening.start_soon(_listen, opened)
-                await stop.wait()
+                await orders.stop.wait()
                 listening.cancel_scope.cancel()
             await opened.dispatcher.drain()
         await _audit(opened, "daemon.stop")
@@ -243,25 +275,6 @@ async def _listen(opened: Opened) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(opened.platform.pool.run, opened.platform.organization_id)
         await feed.run()
-
-
-async def _obey_signals(stop: anyio.Event, work: TaskGroup) -> None:
-    """The first SIGTERM or SIGINT drains; the second ends what is still running (it is handed back to the ledger).
-
-    So does the SIGHUP of a terminal that is closed, unless it was to be ignored (`nohup`).
-    """
-    asked = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        asked.append(signal.SIGHUP)
-    with anyio.open_signal_receiver(*asked) as signals:
-        async for number in signals:
-            if stop.is_set():
-                _log.warning("second signal: not waiting any longer", signal=signal.Signals(number).name)
-                work.cancel_scope.cancel()
-                return
-            _log.info("draining", signal=signal.Signals(number).name)
-            sdnotify.notify(STOPPING=1, STATUS="draining")
-            stop.set()
 
 
 async def _feed_watchdog(opened: Opened) -> None:
@@ -314,6 +327,7 @@ def report(opened: Opened) -> HealthReport:
         "backfill_refused": feed is not None and bool(feed.backfill_refused),
         "sensitive_not_visible": opened.visibility.sensitive is False,
         "retention_near": opened.retention.near > 0,
+        "config_rejected": condition.orders is not None and condition.orders.rejected,
         "client_out": feed is not None and any(not member.usable for member in opened.platform.pool.members),
     }
     facts: dict[str, int | str] = {"running": sum(opened.dispatcher.running.values())}

@@ -95,7 +95,7 @@ def test_a_second_daemon_on_one_ledger(simulator: Callable[..., Any], daemon: Ca
     assert here.stop() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_stop_it_drains(
     simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any], number: signal.Signals
 ) -> None:

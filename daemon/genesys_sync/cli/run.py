@@ -13,7 +13,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "run",
         help="run the daemon until it is told to stop",
-        description="Runs until SIGTERM or SIGINT, then finishes or hands back what is running; a second signal hurries it.",
+        description="Runs until SIGTERM or SIGINT, then finishes or hands back what is running; a second signal hurries it. "
+        "SIGHUP takes up changed settings; bad ones are rejected, and the old ones stay in force.",
     )
     parser.set_defaults(run=run)
 
@@ -23,4 +24,4 @@ def run(args: argparse.Namespace) -> int:
     settings = load_proved(args)
     from genesys_sync import app
 
-    return run_async(partial(app.run, settings, base=settings_path(args).parent))
+    return run_async(partial(app.run, settings, base=settings_path(args).parent, reload=partial(load_proved, args)))
