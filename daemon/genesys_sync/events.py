@@ -43,6 +43,7 @@ class Topic(StrEnum):
     TRANSCRIPT_REDACTED = "transcript.redacted"
     TRANSCRIPT_MISSING = "transcript.missing"
     TRANSCRIPTION_REQUESTED = "transcription.requested"
+    TRANSCRIPTION_ANSWERED = "transcription.answered"
     TRANSCRIPTION_COMPLETED = "transcription.completed"
     UTTERANCE_FINISHED = "utterance.finished"
     RECORDING_PAUSE_LEFT = "recording.pause_left"

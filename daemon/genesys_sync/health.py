@@ -7,14 +7,12 @@ and `/metrics` with states and counts only: no id, no name, no URL.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import re
 import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
@@ -29,11 +27,10 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from genesys_sync.clock import Clock
-from genesys_sync.errors import ConfigurationError, PortInUse
+from genesys_sync.listening import bind
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 
-CONNECTION_LIMIT: Final = 64
 HEADER_LIMIT: Final = 8190
 TICK_SECONDS: Final = 1.0
 STALL_SECONDS: Final = 5.0
@@ -181,25 +178,12 @@ class HealthServer:
         )
         await runner.setup()
         try:
-            bound = await self._bind(runner)
+            bound = await bind(runner, (self._host, self._port), setting="health.listen")
             task_status.started(bound)
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(3):
                 await runner.cleanup()
-
-    async def _bind(self, runner: web.AppRunner) -> tuple[str, int]:
-        site = _BoundedSite(runner, self._host, self._port)
-        try:
-            await site.start()
-        except OSError as error:
-            shown = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUse(f"health.listen: {shown} is in use by another process; set health.listen or stop it") from None
-            reason = error.strerror or "cannot be listened on"
-            raise ConfigurationError(f"health.listen: {shown}: {reason}; set health.listen to an address of this machine") from None
-        host, port = runner.addresses[0][:2]
-        return str(host), int(port)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
@@ -222,35 +206,6 @@ class HealthServer:
     async def _metrics_text(self, _request: web.Request) -> web.Response:
         text = await to_thread.run_sync(generate_latest, self._metrics.registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
-
-
-class _BoundedSite(web.BaseSite):
-    """A listening socket of whose connections at most 64 stay: a newcomer ends the oldest, so that idle ones cannot lock out a probe."""
-
-    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
-        super().__init__(runner, backlog=CONNECTION_LIMIT)
-        self._host, self._port = host, port
-        self._recent: deque[web.RequestHandler] = deque()
-
-    @property
-    def name(self) -> str:
-        return f"http://{self._host}:{self._port}"
-
-    async def start(self) -> None:
-        await super().start()
-        import asyncio  # aiohttp's server is asyncio's; anyio has no listener for its protocol
-
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, self._host, self._port, backlog=self._backlog)
-
-    def _accept(self) -> web.RequestHandler:
-        server = self._runner.server
-        assert server is not None, "set up before it listens"
-        handler = server()
-        self._recent.append(handler)
-        if len(self._recent) > CONNECTION_LIMIT:
-            self._recent.popleft().force_close()
-        return handler
 
 
 def host_allowed(header: str, *, configured: str) -> bool:

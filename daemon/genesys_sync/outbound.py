@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import anyio
 
 from genesys_sync.addresses import Address, guarded_socket_factory, is_public, is_within, parse_networks, was_refused
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
@@ -15,6 +17,7 @@ from genesys_sync.services import HttpReply
 from genesys_sync.settings import HttpSettings
 
 BODY_LIMIT = 64 << 10
+_PIECE = 256 << 10
 _CONNECTIONS = 100
 
 
@@ -33,6 +36,29 @@ class OutboundHttp:
         body: bytes = b"",
         timeout: timedelta = timedelta(seconds=15),
     ) -> HttpReply:
+        return await self._answered(method, url, dict(headers or {}), body or None, BODY_LIMIT, timeout)
+
+    async def transfer(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Sequence[bytes | Path] = (),
+        answer_limit: int = BODY_LIMIT,
+        timeout: timedelta = timedelta(minutes=15),
+    ) -> HttpReply:
+        """See `services.Http.transfer`."""
+        length = sum([len(one) if isinstance(one, bytes) else (await anyio.Path(one).stat()).st_size for one in body])
+        sent = {**(headers or {}), **({"Content-Length": str(length)} if body else {})}
+        reply = await self._answered(method, url, sent, _streamed(body) if body else None, answer_limit + 1, timeout)
+        if len(reply.body) > answer_limit:
+            raise TransientError(f"the receiver's answer is longer than {answer_limit} bytes", code=ReasonCode.BAD_ANSWER)
+        return reply
+
+    async def _answered(
+        self, method: str, url: str, headers: Mapping[str, str], data: bytes | AsyncIterator[bytes] | None, limit: int, timeout: timedelta
+    ) -> HttpReply:
         session = self._sessions.get(_scheme(url))
         if session is None:
             raise PermanentError(
@@ -44,11 +70,11 @@ class OutboundHttp:
                 method,
                 url,
                 headers=headers,
-                data=body or None,
+                data=data,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout.total_seconds()),
             ) as response:
-                return HttpReply(response.status, response.headers.copy(), await _head_of(response.content))
+                return HttpReply(response.status, response.headers.copy(), await _head_of(response.content, limit))
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise PermanentError("the receiver's URL is not valid", code=ReasonCode.URL_REFUSED) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -63,10 +89,20 @@ def _scheme(url: str) -> str:
     return "" if parts.username is not None or parts.password is not None or not parts.hostname else parts.scheme.lower()
 
 
-async def _head_of(stream: aiohttp.StreamReader) -> bytes:
-    """At most BODY_LIMIT bytes; what follows is left unread, and the connection with it."""
+async def _streamed(body: Sequence[bytes | Path]) -> AsyncIterator[bytes]:
+    for one in body:
+        if isinstance(one, bytes):
+            yield one
+            continue
+        async with await anyio.open_file(one, "rb") as file:
+            while piece := await file.read(_PIECE):
+                yield piece
+
+
+async def _head_of(stream: aiohttp.StreamReader, limit: int) -> bytes:
+    """At most `limit` bytes; what follows is left unread, and the connection with it."""
     head = bytearray()
-    while len(head) < BODY_LIMIT and (chunk := await stream.read(BODY_LIMIT - len(head))):
+    while len(head) < limit and (chunk := await stream.read(limit - len(head))):
         head += chunk
     return bytes(head)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genesys_sync.plugin import ConfigurationError
-from genesys_sync_handlers._signing import parse_secret
+from genesys_sync.standard_webhooks import parse_secret
 
 
 def read_secrets(prefix: str, files: Sequence[Path], variable: str) -> tuple[bytes, ...]:

@@ -37,12 +37,12 @@ from genesys_sync.plugin import (
     Topic,
     TransientError,
 )
+from genesys_sync.standard_webhooks import signature
 from genesys_sync_handlers._answers import failed_items, retry_after
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._gathering import Ending, Gathering, halves
 from genesys_sync_handlers._messages import Template, batch, encode, entry, latency, wanted_file
 from genesys_sync_handlers._secrets import read_secrets
-from genesys_sync_handlers._signing import signature
 
 _SCHEDULE = tuple(
     timedelta(seconds=seconds)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from genesys_sync.plugin import ConfigurationError, Done, HttpReply, Park, ReasonCode, Skip, TransientError
+from genesys_sync.standard_webhooks import parse_secret
 from genesys_sync.testing import make_event
 from genesys_sync.testing.harness import HandlerHarness
 from genesys_sync_handlers._answers import retry_after
-from genesys_sync_handlers._signing import parse_secret
 from genesys_sync_handlers.webhook import Webhook
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import ConfigurationError, PortInUse
-from genesys_sync.health import CONNECTION_LIMIT, HealthReport, HealthServer, LoopGuard, Pulse, host_allowed, stalled
+from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse, host_allowed, stalled
+from genesys_sync.listening import CONNECTION_LIMIT
 from genesys_sync.metrics import Metrics
 from genesys_sync.testing import FakeClock
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from genesys_sync.services.architect import Flows, Prompts
 from genesys_sync.services.control import RecordingControl
 from genesys_sync.services.recordings import Conversations, Recordings
 from genesys_sync.services.speech import Transcripts
@@ -37,6 +38,12 @@ class Genesys(Protocol):
 
     @property
     def uploads(self) -> Uploads: ...
+
+    @property
+    def prompts(self) -> Prompts: ...
+
+    @property
+    def flows(self) -> Flows: ...
 
     async def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object | None = None) -> Any:
         """Any operation of the published API: parsed JSON, or None for an empty answer. `path` begins with `/api/v2/`.

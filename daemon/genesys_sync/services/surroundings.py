@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """An answer from a receiver; at most 64 KiB of its body."""
+    """An answer from a receiver, with as much of its body as was asked for (64 KiB unless said otherwise)."""
 
     status: int
     headers: Mapping[str, str]
@@ -81,6 +81,20 @@ class Http(Protocol):
     ) -> HttpReply:
         """Any status is an answer, not an error. Raises TransientError(RECEIVER_UNREACHABLE) when none came, and
         PermanentError(URL_REFUSED) for an address that is not allowed."""
+        ...
+
+    async def transfer(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Sequence[bytes | Path] = (),
+        answer_limit: int = 64 << 10,
+        timeout: timedelta = timedelta(minutes=15),
+    ) -> HttpReply:
+        """As `request`, with a body of pieces of which files are streamed from disk, its length stated, and an answer of up to
+        `answer_limit` bytes; a longer one raises TransientError(BAD_ANSWER). Raises FileNotFoundError where a file is not there."""
         ...
 
 

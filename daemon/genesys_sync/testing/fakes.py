@@ -33,6 +33,7 @@ from genesys_sync.services import (
     TranscriptFiles,
     TranscriptionSettings,
 )
+from genesys_sync.testing.architect import FakeFlows, FakePrompts
 from genesys_sync.testing.control import FakeControl
 from genesys_sync.testing.samples import ORGANIZATION_ID
 from genesys_sync.testing.uploads import FakeUploads
@@ -191,6 +192,8 @@ class FakeGenesys:
         self.transcripts = FakeTranscripts(media)
         self.control = FakeControl()
         self.uploads = FakeUploads()
+        self.prompts = FakePrompts()
+        self.flows = FakeFlows()
         self.requests: list[tuple[str, str, Mapping[str, str] | None, object | None]] = []
         self._answers: defaultdict[tuple[str, str], _Script[Any]] = defaultdict(_Script)
 
@@ -350,6 +353,19 @@ class FakeHttp:
         await checkpoint()
         self.sent.append(SentRequest(method, url, dict(headers or {}), body))
         return self._script.next(HttpReply(204, {}, b""))
+
+    async def transfer(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Sequence[bytes | Path] = (),
+        answer_limit: int = 64 << 10,  # noqa: ARG002 - whoever tells the answers keeps within it
+        timeout: timedelta = timedelta(minutes=15),  # noqa: ARG002 - answers here come at once
+    ) -> HttpReply:
+        whole = b"".join(one if isinstance(one, bytes) else one.read_bytes() for one in body)
+        return await self.request(method, url, headers=headers, body=whole)
 
 
 def _not_found(what: str) -> PermanentError:
