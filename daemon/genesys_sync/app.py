@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -45,8 +44,8 @@ from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.sealing import Sealer
 from genesys_sync.services import Services
-from genesys_sync.signing import find_signer
 from genesys_sync.settings import Credentials, Settings, find_credentials, find_further_clients, find_sentry_dsn
+from genesys_sync.signing import find_signer
 from genesys_sync.storage.local import LocalStorage
 
 _log = logs.get_logger("app")
