@@ -47,6 +47,7 @@ from genesys_sync.services import Services
 from genesys_sync.settings import Credentials, Settings, find_credentials, find_further_clients, find_sentry_dsn
 from genesys_sync.signing import find_signer
 from genesys_sync.storage.local import LocalStorage
+from genesys_sync.watching import UploadWatch
 
 _log = logs.get_logger("app")
 
@@ -162,6 +163,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             metrics=metrics,
             actions=AuditedActions(action_record(audit, ledger), clock=clock, client_id=client_id, actor="app"),
             further=further,
+            upload_book=settings.upload_book,
         ) as platform,
         outbound.connect(settings.http) as http,
     ):
@@ -229,6 +231,7 @@ async def _serve(opened: Opened, orders: Orders) -> None:
             surroundings.start_soon(sealer.run)
             async with anyio.create_task_group() as listening:
                 listening.start_soon(_listen, opened)
+                listening.start_soon(_watch, opened)
                 await orders.stop.wait()
                 listening.cancel_scope.cancel()
             await opened.dispatcher.drain()
@@ -278,6 +281,19 @@ async def _listen(opened: Opened) -> None:
 
 async def _feed_watchdog(opened: Opened) -> None:
     await sdnotify.feed(opened.pulse.well, sleep=opened.clock.sleep)
+
+
+async def _watch(opened: Opened) -> None:
+    """The folder whose files are uploaded, where the settings name one."""
+    watch = UploadWatch.of(
+        opened.settings.upload,
+        ledger=opened.ledger,
+        router=opened.router,
+        clock=opened.clock,
+        organization=lambda: opened.platform.organization_id,
+    )
+    if watch is not None:
+        await watch.run()
 
 
 async def _keep_tallies(opened: Opened) -> None:

@@ -18,7 +18,8 @@ from typing import Final
 from anyio import to_thread
 
 from genesys_sync.clock import Clock
-from genesys_sync.errors import LedgerFull, StorageError
+from genesys_sync.errors import ConfigurationError, LedgerFull, StorageError
+from genesys_sync.events import Topic
 from genesys_sync.ledger.base import Ledger, Standing
 from genesys_sync.logs import get_logger
 from genesys_sync.routing import Router
@@ -85,6 +86,19 @@ class UploadWatch:
         self._asked: dict[str, str] = {}
         self._over: dict[str, Sight] = {}
         self._trouble = ""
+
+    @classmethod
+    def of(
+        cls, settings: UploadSettings, *, ledger: Ledger, router: Router, clock: Clock, organization: Callable[[], str]
+    ) -> UploadWatch | None:
+        """None where no folder is named. Raises ConfigurationError when nobody would upload what is dropped into it."""
+        if settings.folder is None:
+            return None
+        if not router.handlers_for(Topic.UPLOAD_REQUESTED):
+            raise ConfigurationError(
+                f'upload.folder: no handler takes {Topic.UPLOAD_REQUESTED}; add a table [handlers.upload] with use = "upload"'
+            )
+        return cls(settings.folder, settings, ledger=ledger, router=router, clock=clock, organization=organization)
 
     async def run(self) -> None:
         """Look, ask, clear away; again every `scan_every`."""

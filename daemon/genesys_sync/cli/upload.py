@@ -1,0 +1,197 @@
+"""`genesys-sync upload PATH…`: files, or everything in folders, to the platform; `upload list`: what was uploaded, page by page.
+
+The command returns when the platform has reported on every file. It works beside a daemon and without one; killed, the same command goes
+on where it was. The same content is uploaded once, unless `--again` asks for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from genesys_sync import logs
+from genesys_sync.cli.invocation import load_settings, run_async, settings_path, whole_number
+from genesys_sync.cli.output import clock_time, print_json, print_line
+from genesys_sync.errors import EX_DATAERR, EX_USAGE, PermanentError, TransientError
+from genesys_sync.scrubbing import clean_text
+from genesys_sync.settings import LogSettings
+
+if TYPE_CHECKING:
+    from genesys_sync.cli.upload_run import Followed
+
+LIST: Final = "list"
+PAGE: Final = 20
+FILES_MOST: Final = 10_000
+
+Show = Callable[[Sequence["Followed"]], None]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("upload", help="upload recordings made elsewhere, or list what was uploaded", description=__doc__)
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="files, or folders of files; or the word `list` (a file of that name: ./list)"
+    )
+    parser.add_argument("--again", action="store_true", help="upload even what was uploaded before")
+    parser.add_argument("--json", action="store_true", help="as JSON, without progress")
+    parser.add_argument("--limit", type=whole_number(1), metavar="N", help=f"of `list`: rows of a page (default: {PAGE})")
+    parser.add_argument("--after", type=whole_number(1), metavar="NUMBER", help="of `list`: go on after this row of the page before")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when the platform has every file. 65 when one could not be uploaded and why stands in the output, 64 for wrong usage."""
+    if args.paths[0] == LIST:
+        if len(args.paths) > 1 or args.again:
+            print("genesys-sync: `upload list` takes no files and no --again; a file of that name is ./list", file=sys.stderr)
+            return EX_USAGE
+        from genesys_sync.cli.upload_list import show_list
+
+        return show_list(load_settings(args), before=args.after, limit=args.limit or PAGE, as_json=args.json)
+    if args.limit is not None or args.after is not None:
+        print("genesys-sync: --limit and --after belong to `upload list`", file=sys.stderr)
+        return EX_USAGE
+    return _upload(args)
+
+
+def _upload(args: argparse.Namespace) -> int:
+    from genesys_sync.cli.acting import report_failure
+    from genesys_sync.cli.upload_run import Work, upload
+
+    settings = load_settings(args)
+    files = collected(args.paths)
+    with _shown(quiet=args.json) as show:
+        say = partial(_say, quiet=args.json)
+        work = Work(files, args.again, show, say)
+        logs.configure(LogSettings(level="error"))  # what handlers warn of is told by this command itself
+        try:
+            run_async(partial(upload, settings, settings_path(args).parent, work))
+        except (PermanentError, TransientError) as error:
+            return report_failure(error, as_json=args.json)
+    if args.json:
+        print_json({"by": "daemon" if work.by_daemon else "command", "files": [as_json(one) for one in files]})
+    else:
+        for one in files:
+            print_line(sentence(one))
+    return 0 if all(one.good for one in files) else EX_DATAERR
+
+
+def collected(paths: Sequence[str]) -> list[Followed]:
+    """The files that these words name, each once, in their order. A folder stands for every file in it and below, hidden ones left out."""
+    from genesys_sync.cli.upload_run import Followed
+
+    found: dict[Path, Followed] = {}
+    for word in paths:
+        path = Path(word)
+        if not path.is_dir():
+            found.setdefault(path, Followed(path))
+            continue
+        inside = sorted(
+            file for file in path.rglob("*") if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        )
+        if not inside:
+            found.setdefault(path, Followed(path, problem=f"{path}: there is no file in this folder"))
+        found.update((file, Followed(file)) for file in inside if file not in found)
+    if len(found) > FILES_MOST:
+        raise PermanentError(f"{len(found)} files are more than one command takes; name at most {FILES_MOST}, or use the watched folder")
+    return list(found.values())
+
+
+def sentence(one: Followed) -> str:
+    """What became of one file. Pure."""
+    if one.problem or one.asked is None:
+        return clean_text(one.problem)
+    if one.good:
+        before = (
+            "" if one.asked.new else f", asked for on {clock_time(one.asked.event.occurred_at)} UTC; nothing more was sent than was missing"
+        )
+        return f"{one.path}: {one.state}{before}"
+    return f"{one.path}: {one.state}: {clean_text(reason_of(one))}{_advice(one)}"
+
+
+def reason_of(one: Followed) -> str:
+    """Why it was not uploaded; empty for one that was. Pure."""
+    if one.outcome is not None and "reason" in one.outcome.body:
+        return f"{one.outcome.body['reason']}: {one.outcome.body.get('detail', '')}"
+    return one.record.last_error or one.record.note if one.record is not None and not one.good else ""
+
+
+def _advice(one: Followed) -> str:
+    if one.outcome is None and one.record is not None:
+        return f"; `genesys-sync dead-letters replay {one.record.delivery_id}` tries it once more"
+    return "" if one.asked is not None and one.asked.new else "; it was tried before; --again tries it once more"
+
+
+def as_json(one: Followed) -> dict[str, Any]:
+    """What programs read of one file."""
+    body = {} if one.outcome is None else one.outcome.body
+    event = None if one.asked is None else one.asked.event
+    return {
+        "path": str(one.path),
+        "state": "not asked for" if one.problem else one.state.value,
+        "new": one.asked is not None and one.asked.new,
+        "eventId": None if event is None else event.id,
+        "bytes": None if event is None else event.body.get("bytes"),
+        "sha256": None if event is None else event.body.get("sha256"),
+        "uploadKey": body.get("uploadKey"),
+        "status": body.get("status"),
+        "reason": one.problem or reason_of(one) or None,
+    }
+
+
+@contextmanager
+def _shown(*, quiet: bool) -> Iterator[Show]:
+    """A bar for each file on a terminal, a line for each change elsewhere, both on standard error."""
+    if quiet:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[Path, TaskID] = {}
+
+        def show(files: Sequence[Followed]) -> None:
+            for one in files:
+                if one.asked is None or (one.over and one.path not in tasks):
+                    continue
+                size = int(one.asked.event.body["bytes"])
+                if one.path not in tasks:
+                    tasks[one.path] = bars.add_task("", total=size)
+                done = size if one.state.good else max(one.sent, 0)
+                bars.update(tasks[one.path], completed=done, description=f"{clean_text(one.path.name)}: {one.state}", visible=not one.over)
+
+        yield show
+
+
+def _plain_lines() -> Show:
+    told: dict[Path, str] = {}
+
+    def show(files: Sequence[Followed]) -> None:
+        for one in files:
+            if one.asked is None or one.over:
+                continue
+            size = int(one.asked.event.body["bytes"]) or 1
+            line = f"{one.path}: {one.state}" + (f", {one.sent * 10 // size * 10} % sent" if one.sent else "")
+            trouble = one.record.last_error if one.record is not None else ""
+            line += f" ({clean_text(trouble)})" if trouble and not one.sent else ""
+            if told.get(one.path) != line:
+                told[one.path] = line
+                _say(line, quiet=False)
+
+    return show
+
+
+def _say(sentence: str, *, quiet: bool) -> None:
+    if not quiet:
+        print(sentence, file=sys.stderr, flush=True)
