@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.harness", description=__doc__)
     parser.add_argument("--only", metavar="F05,F22", help=f"these rows only; there are {', '.join(row.name for row in ROWS)}")
     parser.add_argument("--long", action="store_true", help="more kills, more cuts, more recordings")
-    parser.add_argument("--jobs", type=_positive, default=3, metavar="N", help="rows played at one time (default: 3)")
+    parser.add_argument("--jobs", type=_positive, default=4, metavar="N", help="rows played at one time (default: 4)")
     parser.add_argument("--folder", metavar="PATH", help="where the evidence goes (default: a new folder for temporary files)")
     return parser
 
