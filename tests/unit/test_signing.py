@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import logging
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +22,15 @@ from genesys_sync.settings import AuditSettings
 from genesys_sync.signing import Signer, find_signer, make_key, parse_public_key, signature_of, trusted
 
 ROOT = "ab" * 32
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """A command sets the process's log; the tests after these want theirs."""
+    handlers = list(logging.getLogger().handlers)
+    yield
+    logging.getLogger().handlers[:] = handlers
+    structlog.reset_defaults()
 
 
 @pytest.fixture
