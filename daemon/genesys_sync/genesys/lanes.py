@@ -14,6 +14,7 @@ class Lane(StrEnum):
     MEDIA        recordings, batches, and whatever handlers ask for: the work itself, and nearly all requests
     TRANSCRIPTS  where transcripts lie; a queue of its own, so that recordings in a backlog do not hold them up, nor they those
     UPLOADS      addresses to upload to, and reports on uploads: few, and not to wait behind the recordings of a backlog
+    ARCHITECT    prompts and flows: somebody waits for them at a terminal
     """
 
     CONTROL = "control"
@@ -21,6 +22,7 @@ class Lane(StrEnum):
     MEDIA = "media"
     TRANSCRIPTS = "transcripts"
     UPLOADS = "uploads"
+    ARCHITECT = "architect"
 
 
 RESERVED: Mapping[Lane, float] = {Lane.CONTROL: 0.1, Lane.RECONCILE: 0.1}

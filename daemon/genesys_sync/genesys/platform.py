@@ -22,11 +22,14 @@ from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import MAIN, Client
 from genesys_sync.genesys.control import ControlService
 from genesys_sync.genesys.conversations import ConversationService
+from genesys_sync.genesys.flows import FlowService
 from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, permissions_of
 from genesys_sync.genesys.identity import organization_of
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.orphans import Orphan, listed
 from genesys_sync.genesys.pool import Pool
+from genesys_sync.genesys.prompt_upload import PromptUpload
+from genesys_sync.genesys.prompts import PromptService
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.genesys.retention import RetentionQuery
 from genesys_sync.genesys.transcripts import TranscriptService
@@ -68,6 +71,8 @@ class Platform:
         media: media.MediaStore,
         control: ControlService,
         uploads: UploadService,
+        prompts: PromptService,
+        flows: FlowService,
         actions: Actions,
         pool: Pool,
     ) -> None:
@@ -84,6 +89,8 @@ class Platform:
         self.media = media
         self.control = control
         self.uploads = uploads
+        self.prompts = prompts
+        self.flows = flows
         self.actions = actions
 
     async def identify(self) -> str:
@@ -168,6 +175,8 @@ async def connect(
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
             control=ControlService(client, settings, clock=clock, actions=acting),
             uploads=UploadService(client, putting, rule, book, settings, clock=clock, actions=acting, random=random),
+            prompts=PromptService(client, PromptUpload(client, tokens, putting, rule, settings), settings, clock=clock, actions=acting),
+            flows=FlowService(client, settings, client_id=credentials.client_id.get_secret_value(), clock=clock, actions=acting),
             actions=acting,
             pool=pool,
         )

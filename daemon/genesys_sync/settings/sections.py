@@ -108,6 +108,10 @@ class GenesysSettings(_Section):
     upload_chunk: Annotated[Size, Field(ge=256 << 10, multiple_of=256 << 10)] = 8 << 20
     upload_patience: PositiveDuration = timedelta(seconds=60)
     upload_report_every: PositiveDuration = timedelta(seconds=5)
+    architect_look: PositiveDuration = timedelta(seconds=1)
+    prompt_wait: PositiveDuration = timedelta(minutes=2)
+    flow_wait: PositiveDuration = timedelta(minutes=10)
+    tracking_wait: PositiveDuration = timedelta(minutes=5)
 
     @field_validator("clients")
     @classmethod
@@ -231,6 +235,20 @@ class UploadSettings(_Section):
     afterwards: Literal["move", "leave"] = "move"
 
 
+class PromptSettings(_Section):
+    """What prompts are converted to, and how they get to the platform."""
+
+    encoding: Literal["pcm", "ulaw", "alaw"] = "pcm"
+    sample_rate: Literal[8000, 16000] = 16000
+    loudness: Annotated[float, Field(ge=-40, le=-10)] | Literal["keep"] = -20.0
+    peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
+    largest_source: Size = 25_000_000
+    upload_form: Literal["auto", "current", "deprecated"] = "auto"
+    at_a_time: Annotated[int, Field(ge=1, le=64)] = 8
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    memory: Size = 1 << 30
+
+
 class HealthSettings(_Section):
     """The listener with `/livez`, `/readyz` and `/metrics`."""
 
@@ -309,6 +327,7 @@ class Settings(_Section):
     dispatch: DispatchSettings = DispatchSettings()
     http: HttpSettings = HttpSettings()
     upload: UploadSettings = UploadSettings()
+    prompts: PromptSettings = PromptSettings()
     health: HealthSettings = HealthSettings()
     costs: CostsSettings = CostsSettings()
     log: LogSettings = LogSettings()

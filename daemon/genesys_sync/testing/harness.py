@@ -62,7 +62,8 @@ class HandlerHarness(Generic[HandlerT]):
             actions=AuditedActions(self._record, clock=self.clock, client_id="client-under-test", actor="test"),
             log=get_logger(f"handlers.{name}"),
         )
-        self.genesys.control.actions = self.services.actions
+        for acting in (self.genesys.control, self.genesys.prompts, self.genesys.flows):
+            acting.actions = self.services.actions
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
