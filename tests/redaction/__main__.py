@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     redactor = Redactor()
-    parts = {"written by hand": cases_in("hand.txt"), "held out": cases_in("heldout.txt")}
+    parts = {"written by hand": cases_in("hand.txt"), "held out": cases_in("heldout.txt"), "second": cases_in("second.txt")}
     parts |= {f"seed {seed}": list(Generator(seed).cases(options.generated)) for seed in options.seed or SEEDS}
     print(
         f"{sum(len(case.lines) for cases in parts.values() for case in cases)} utterances in {sum(map(len, parts.values()))} conversations"

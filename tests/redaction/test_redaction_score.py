@@ -11,7 +11,7 @@ from tests.redaction.scoring import score
 from genesys_sync.redaction import Redactor
 
 HAND = cases_in("hand.txt")
-HELD_OUT = cases_in("heldout.txt")
+HELD_OUT = cases_in("heldout.txt") + cases_in("second.txt")
 GENERATED = [case for seed in SEEDS for case in Generator(seed).cases(120)]
 
 

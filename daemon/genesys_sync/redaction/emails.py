@@ -33,6 +33,9 @@ _JOINTS: Final = _DOTS | {
     "bajo",
 }
 _NOISES: Final = frozenset({"um", "uh", "er", "erm", "äh", "ähm", "euh"})
+_REMARKS: Final = _NOISES | {"all", "lower", "upper", "case", "lowercase", "uppercase", "word"}
+"""Said of the name, not in it."""
+
 _NO_NAMES: Final = word_set(
     """
     look looking us me website site web online is it it's visit page find here more home available shop store arrive meet are him her
@@ -103,7 +106,7 @@ def _spelled(word: str) -> bool:
 def _local(words: list[str], at: int) -> int | None:
     """The first word of what stands before the at sign; None where that is no name."""
     first = at - 1
-    if words[first] in _NOISES and first:
+    while first and words[first] in _REMARKS:
         first -= 1
     while first > 0:
         word, before = words[first], words[first - 1]

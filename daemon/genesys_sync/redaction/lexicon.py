@@ -149,7 +149,7 @@ MONTHS: Final = frozenset(_MONTHS.split())
 FILLERS: Final = word_set(
     """
     um uh er erm hm hmm mm mhm uhm ah eh like hyphen dash dot point slash space comma stroke bar colon then next plus and y et und minus
-    bindestrich strich punkt tiret guion guión punto äh ähm euh este pues so well again repeat st nd rd th
+    bindestrich strich punkt tiret guion guión punto äh ähm euh este pues so well again repeat st nd rd th of
     """
 )
 """What may stand between the digits of one number."""
@@ -158,7 +158,7 @@ SOFT: Final = FILLERS | word_set(
     """
     yes yeah yep yup okay ok right correct sure alright good great perfect thanks thank you got it mhm go ahead on continue carry please
     no sorry i have that that's thats it's its is the was said say did repeat huh i'll read you and the last final four one digits
-    number ja genau richtig gut weiter oui d'accord voilà sí si vale correcto exacto claro bien copy noted all now my a of
+    number ja genau richtig gut weiter oui d'accord voilà sí si vale correcto exacto claro bien copy noted all now my a of area code
     """
 )
 """What may stand between a number's parts where it goes over several segments: confirmations, and leading in."""

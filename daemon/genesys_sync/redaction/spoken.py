@@ -19,6 +19,7 @@ from genesys_sync.redaction.lexicon import (
     IN_DATES,
     LISTING,
     MONTHS,
+    SOFT,
     SOUNDS,
     Kind,
     Sound,
@@ -120,6 +121,7 @@ def _joint(low: str, left: Atom, right: Atom) -> bool | None:
         elif not (
             word in FILLERS
             or (dated and word in IN_DATES)
+            or ((word in SOFT or word == "s") and len(left.sound.digits) == 1 and len(right.sound.digits) == 1)  # "four, then it's two"
             or (len(gap) == 1 and left.written)  # a letter in the midst of digits
             or (word in HOMOPHONES and len(left.sound.digits) == 1 and len(right.sound.digits) == 1 and len(words) == 1)
         ):
