@@ -29,6 +29,7 @@ QUICK = (
     'handlers.discover.config.ladder=["300ms", "600ms", "1s"]',
     "handlers.discover.config.confirm_after=1s",
     "genesys.batch_gather=100ms",
+    "dispatch.max_crashes=1000",
     "feed.reconcile_every=1m",
     "feed.queue_refresh=1m",
     "feed.ping_every=4s",
@@ -37,7 +38,8 @@ QUICK = (
     "handlers.verify.attempts=1000",
     "handlers.tell.attempts=1000",
 )
-"""A short life with little beside it, so that a call's number means the same in each life."""
+"""A short life with little beside it, so that a call's number means the same in each life. Being killed at its own call again and again,
+a handler looks like one that kills the process: `max_crashes` and the attempts are not what this is about."""
 LIFE = 5.0
 """Seconds from one call to the next in which a life comes to its end, and that long once more before a kill is taken for missed."""
 PACE = 2.0
@@ -143,10 +145,11 @@ class Lane:
     def _calls(self) -> Sequence[str]:
         return [line["conversationId"] for line in read_truth(self.platform.truth_log, "call_started")]
 
-    def conclude(self) -> Finding:
+    def conclude(self, seconds: float) -> Finding:
+        """`seconds` are to be enough for the calls that are still to be played."""
         self.daemon.under = ()
         self.daemon.start()
-        return self.bench.conclude(self.platform, self.daemon, self.receiver, Terms(least=5, slo=600), seconds=60)
+        return self.bench.conclude(self.platform, self.daemon, self.receiver, Terms(least=5, slo=600), seconds=seconds)
 
 
 def _lane(bench: Bench, name: str, lives: int, pace: float) -> Lane:
@@ -189,7 +192,7 @@ def _enumerate(bench: Bench, number: int, points: Sequence[Point]) -> tuple[Lane
     for point in points:
         if lane.platform.page("state")["callsCreated"] < SPARE * len(points):
             lane.life(point)
-    return lane, lane.conclude()
+    return lane, lane.conclude(SPARE * PACE * len(points) + 60)
 
 
 def _census(bench: Bench) -> Sequence[Mapping[str, Any]]:
