@@ -98,7 +98,7 @@ def _synced_again(bench: Bench, daemon: Daemon) -> tuple[bool, str]:
     daemon.under = traced(daemon, report, "--fail", "fsync:/archive/.incoming/:3")
     daemon.start()
     try:
-        wait_until(partial(has_failed, report), 30, "EIO for an archived file")
+        wait_until(partial(has_failed, report), 90, "EIO for an archived file")
         wait_until(lambda: any(synced_again(read_report(report))), 3, "a sync tried again")
     except DidNotHappen as why:
         return False, str(why)

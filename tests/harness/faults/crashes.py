@@ -244,7 +244,7 @@ def failed_sync(bench: Bench) -> Played:
         report = folder / "calls.jsonl"
         daemon.under = traced(daemon, report, "--fail", fault)
         daemon.start()
-        wait_until(partial(has_failed, report), 30, f"EIO for the {name}")
+        wait_until(partial(has_failed, report), 90, f"EIO for the {name}")
         ended = _ended_within(daemon, 6 if status is not None else 3)
         if ended != status:
             bench.problems.append(f"EIO for the {name}: {_went(ended)} instead of: {_went(status)}")
