@@ -41,6 +41,9 @@ LOOK_SECONDS: Final = 0.5
 ABSENT_LOOKS: Final = 30
 """So many looks in a row must find no daemon: one that is only being restarted shall have its ledger back."""
 
+CRASHES_MOST: Final = 1000
+"""Whoever ends this command again and again means the command, not the file: media are decoded in processes of their own."""
+
 
 @dataclass(slots=True)
 class Followed:
@@ -165,7 +168,7 @@ async def _alone(
                 ),
                 clock=clock,
                 metrics=metrics,
-                settings=settings.dispatch,
+                settings=settings.dispatch.model_copy(update={"max_crashes": CRASHES_MOST}),
                 worker=f"{socket.gethostname()}:{os.getpid()}",
             )
             on_the_way = platform.uploads.on_the_way

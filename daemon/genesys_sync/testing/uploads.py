@@ -11,10 +11,12 @@ from genesys_sync.services import Reported, Sent, UploadFile, UploadStatus
 
 
 class FakeUploads:
-    """`services.Uploads` over what was put in. `stored` holds every file that was sent, by key."""
+    """`services.Uploads` over what was put in. `stored` holds every file that was sent, by key;
+    `since` is when they are said to have been (so late that no time runs out, unless set)."""
 
     def __init__(self) -> None:
         self.stored: dict[str, UploadFile] = {}
+        self.since = datetime.max.replace(tzinfo=UTC)
         self._begun: dict[str, UploadFile] = {}
         self._failures: deque[Exception] = deque()
         self._reports: deque[Reported | Exception | None] = deque()
@@ -38,7 +40,7 @@ class FakeUploads:
             if self._failures:
                 raise self._failures.popleft()
             self.stored[key] = file
-        return Sent(f"upload/{key}/{file.name}", datetime.fromtimestamp(0, UTC), md5_echoed=True)
+        return Sent(f"upload/{key}/{file.name}", self.since, md5_echoed=True)
 
     async def look(self, sent: Sent) -> Reported | None:  # noqa: ARG002 - they are told in turn
         await checkpoint()
