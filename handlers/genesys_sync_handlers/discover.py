@@ -35,7 +35,7 @@ from genesys_sync_handlers._analytics import recording_started
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._ladder import Ladder
 from genesys_sync_handlers._restore import Restores
-from genesys_sync_handlers._times import parse_iso, steady_now
+from genesys_sync_handlers._times import steady_now
 
 _READY = frozenset({"AVAILABLE", "RESTORED"})
 _LOST = {"DELETED": ReasonCode.DELETED_UPSTREAM, "ERROR": ReasonCode.FILESTATE_ERROR}
@@ -229,9 +229,8 @@ def _news(event: Event, recordings: Sequence[RecordingInfo], now: datetime) -> I
             body = {**identity, "conversationEndedAt": ended, "revision": 1, **ends}
             yield event.derive(Topic.RECORDING_READY, occurred_at=now, recording_id=rid, body=body)
         elif recording.file_state in _LOST:
-            deletion = parse_iso(ends.get("deleteDate"))
-            elapsed = recording.file_state == "DELETED" and deletion is not None and deletion <= now
-            reason = ReasonCode.RETENTION_ELAPSED if elapsed else _LOST[recording.file_state]
+            # a deleteDate that is first told of what is gone already is the moment of the deletion, and no time that we let pass
+            reason = _LOST[recording.file_state]
             body = {"reason": reason.value, "fileState": state}
             yield event.derive(Topic.RECORDING_LOST, occurred_at=now, recording_id=rid, state=reason.value, body=body)
 

@@ -135,6 +135,13 @@ async def test_a_restore_that_never_ends_is_given_up(case: Case) -> None:
     assert raised.value.code is ReasonCode.NOT_READY
 
 
+async def test_what_is_shown_as_deleted_was_deleted_upstream_although_its_date_has_passed(case: Case) -> None:
+    """The date of a deletion that is told with the deletion was no time that we were given: RETENTION_ELAPSED would say so."""
+    outcome = await case.look("DELETED", deleteDate="2000-01-01T00:00:00.000Z")
+    assert isinstance(outcome, Done)
+    assert [event.body["reason"] for event in outcome.emit if event.topic == "recording.lost"] == ["DELETED_UPSTREAM"]
+
+
 async def test_ready_says_when_the_platform_will_delete_the_recording(case: Case) -> None:
     outcome = await case.look("AVAILABLE", deleteDate="2026-09-01T00:00:00.000Z")
     assert isinstance(outcome, Done)

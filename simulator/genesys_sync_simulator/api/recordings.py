@@ -155,7 +155,7 @@ def _common(platform: Platform, call: CallPlan, recording: RecordingPlan, state:
         "archiveMedium": "CLOUDARCHIVE" if state in ("ARCHIVED", "RESTORING", "RESTORED") else None,
         "archiveDate": iso(kept) if state in ("ARCHIVED", "RESTORING", "RESTORED") else None,
         "restoreExpirationTime": iso(kept) if state == "RESTORED" else None,
-        "deleteDate": iso(ended + _RETENTION),  # of a deleted one too: somebody deleted it, long before its time
+        "deleteDate": iso(platform.now() if state == "DELETED" else ended + _RETENTION),
         "sessionId": recording.session_id,
     }
     return {key: value for key, value in fields.items() if value is not None}
