@@ -18,8 +18,11 @@ from genesys_sync_handlers._report import Caution, Fault
 from genesys_sync_handlers._transcript_reasons import Missing
 from genesys_sync_handlers.archive import Archive
 from genesys_sync_handlers.discover import Discover
+from genesys_sync_handlers.mute import Mute
+from genesys_sync_handlers.redact import Redact
 from genesys_sync_handlers.resume import Resume
 from genesys_sync_handlers.transcript import TranscriptFetch
+from genesys_sync_handlers.upload import Upload
 from genesys_sync_handlers.verify import Verify
 from genesys_sync_handlers.webhook import Webhook
 
@@ -27,8 +30,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "handlers"
 HANDLERS: dict[str, Any] = {
     "discover": Discover,
     "archive": Archive,
+    "mute": Mute,
+    "redact": Redact,
     "resume": Resume,
     "transcript": TranscriptFetch,
+    "upload": Upload,
     "verify": Verify,
     "webhook": Webhook,
 }
@@ -36,8 +42,11 @@ EMITTED = {
     "discover": ["recording.created", "recording.status_changed", "recording.ready", "recording.lost"],
     "archive": ["media.archived"],
     "verify": ["media.verified", "media.rejected", "recording.ready"],
+    "mute": ["media.redacted"],
+    "redact": ["transcript.redacted"],
     "resume": [],
     "transcript": ["transcript.archived", "transcript.missing"],
+    "upload": ["upload.completed", "upload.failed"],
     "webhook": [],
 }
 
@@ -58,7 +67,7 @@ def read_as(default: object, text: str) -> object:
     if isinstance(default, timedelta):
         return parse_duration(value)
     if isinstance(default, tuple):
-        return tuple(parse_duration(item) for item in value)
+        return tuple(parse_duration(item) if isinstance(default[0], timedelta) else item for item in value)
     return parse_size(value) if isinstance(default, int) and isinstance(value, str) else value
 
 

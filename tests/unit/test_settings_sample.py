@@ -20,7 +20,7 @@ TEXT = SAMPLE.read_text()
 EXAMPLE = re.compile(r"^# ([a-z_]+ = .*)$")
 UNCOMMENTED = "\n".join(EXAMPLE.sub(r"\1", line) for line in TEXT.split("# [handlers.tell-crm]")[0].splitlines())
 
-SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items() if name != "handlers"}
+SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items() if name not in ("handlers", "providers")}
 
 
 def keys(model: Any) -> list[str]:
@@ -34,11 +34,11 @@ def shown(section: str) -> dict[str, Any]:
 def test_it_loads_as_it_is() -> None:
     settings = load(SAMPLE, environ={})
     assert settings.genesys.region == "us_east_1"
-    assert list(settings.handlers) == ["discover", "archive", "verify", "resume"]
+    assert list(settings.handlers) == ["discover", "archive", "verify", "resume", "upload"]
 
 
 def test_its_examples_load_too() -> None:
-    whole = "\n".join(EXAMPLE.sub(r"\1", re.sub(r"^# (\[handlers.*\])$", r"\1", line)) for line in TEXT.splitlines())
+    whole = "\n".join(EXAMPLE.sub(r"\1", re.sub(r"^# (\[(?:handlers|providers).*\])$", r"\1", line)) for line in TEXT.splitlines())
     settings = Settings.model_validate(tomllib.loads(whole))
     assert settings.handlers["tell-crm"].use == "webhook"
     assert "tell-crm" in [handler.name for handler in load_handlers(settings, base=SAMPLE.parent)]
