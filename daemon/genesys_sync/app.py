@@ -44,7 +44,7 @@ from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.sealing import Sealer
 from genesys_sync.services import Services
-from genesys_sync.settings import Credentials, Settings, find_credentials, find_further_clients, find_sentry_dsn
+from genesys_sync.settings import Credentials, Settings, find_credentials, find_further_clients, find_redactor, find_sentry_dsn
 from genesys_sync.signing import find_signer
 from genesys_sync.storage.local import LocalStorage
 from genesys_sync.watching import UploadWatch
@@ -152,6 +152,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
     audit = DeliveryAudit(clock)
     client_id = credentials.client_id.get_secret_value()
     further = find_further_clients(settings.genesys)
+    redactor = find_redactor(settings.redaction)
     for client in further.values():
         register_secret(client.client_secret.get_secret_value())
     async with (
@@ -178,6 +179,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             audit=audit,
             actions=platform.actions,
             log=logs.get_logger("handler"),
+            redactor=redactor,
         )
         dispatcher = Dispatcher(
             ledger=ledger,

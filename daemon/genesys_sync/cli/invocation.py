@@ -61,6 +61,7 @@ def further_faults(settings: Settings) -> list[str]:
         lambda: settings_module.find_sentry_dsn(settings.sentry),
         lambda: settings_module.find_further_clients(settings.genesys),
         lambda: find_signer(settings.audit),
+        lambda: settings_module.find_redactor(settings.redaction),
     ):
         try:
             look()

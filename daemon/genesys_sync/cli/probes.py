@@ -24,7 +24,7 @@ from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permi
 from genesys_sync.metrics import Metrics
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.services import Genesys, Services
-from genesys_sync.settings import Credentials, Settings, find_further_clients
+from genesys_sync.settings import Credentials, Settings, find_further_clients, find_redactor
 from genesys_sync.storage.local import LocalStorage
 
 PROBE_SECONDS: Final = 30.0
@@ -256,6 +256,7 @@ async def check_handlers(settings: Settings, credentials: Credentials, handlers:
             audit=DeliveryAudit(clock),
             actions=LookOnly(),
             log=logs.get_logger("check"),
+            redactor=find_redactor(settings.redaction),
         )
         for loaded in handlers:
             try:

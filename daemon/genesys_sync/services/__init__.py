@@ -5,10 +5,11 @@ Handlers import these names from `genesys_sync.plugin`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from genesys_sync.clock import Clock
+from genesys_sync.redaction import Redactor
 from genesys_sync.services.actions import Action, Actions
 from genesys_sync.services.architect import (
     BadAudio,
@@ -111,6 +112,7 @@ class Services:
     audit: Audit
     actions: Actions
     log: Log
+    redactor: Redactor = field(default_factory=Redactor)
 
     def now(self) -> datetime:
         return self.clock.now()

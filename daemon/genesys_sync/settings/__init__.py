@@ -15,6 +15,8 @@ from genesys_sync.settings.credentials import (
     read_secret,
 )
 from genesys_sync.settings.loading import load, salvage
+from genesys_sync.settings.redaction import RedactionSettings
+from genesys_sync.settings.redactor import find_redactor
 from genesys_sync.settings.sections import (
     REGIONS,
     AuditSettings,
@@ -51,12 +53,14 @@ __all__ = [
     "LedgerSettings",
     "LogSettings",
     "PromptSettings",
+    "RedactionSettings",
     "SentrySettings",
     "Settings",
     "StorageSettings",
     "UploadSettings",
     "find_credentials",
     "find_further_clients",
+    "find_redactor",
     "find_sentry_dsn",
     "load",
     "read_secret",

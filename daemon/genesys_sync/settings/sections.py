@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from genesys_sync.faults import nearest
-from genesys_sync.units import Duration, Size
+from genesys_sync.settings.base import NamedPath, PositiveDuration, Section
+from genesys_sync.settings.redaction import RedactionSettings
+from genesys_sync.units import Size
 
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
@@ -39,48 +41,23 @@ REGIONS: Mapping[str, str] = {
 """Region keys and their domains as published; regions are added, so `api_url` and `login_url` override them."""
 
 
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("must be longer than zero")
-    return value
-
-
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-
-
 def _signable(value: timedelta) -> timedelta:
     if not timedelta(minutes=1) <= value <= timedelta(days=7):
         raise ValueError("must be from 1m to 7d, for which the platform signs")
     return value
 
 
-def _named(value: object) -> object:
-    """An empty path would quietly be the working directory; no file's name holds a NUL."""
-    if isinstance(value, str) and not value.strip():
-        raise ValueError("must not be empty: name a path")
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError("must not hold a NUL character")
-    return value
-
-
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
-NamedPath = Annotated[Path, BeforeValidator(_named)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClientSettings(_Section):
+class ClientSettings(Section):
     """A further OAuth client of the same organisation, which shares the work."""
 
     client_id_file: NamedPath
     client_secret_file: NamedPath
 
 
-class GenesysSettings(_Section):
+class GenesysSettings(Section):
     """Which organisation, with which client, at what pace."""
 
     region: str | None = None
@@ -158,7 +135,7 @@ class GenesysSettings(_Section):
         return self.login_url or f"https://login.{REGIONS[self.region or 'us_east_1']}"
 
 
-class FeedSettings(_Section):
+class FeedSettings(Section):
     """The notification channel, and the back-fill that closes its gaps."""
 
     queues: tuple[str, ...] = ("*",)
@@ -183,7 +160,7 @@ class FeedSettings(_Section):
     orphans: bool = True
 
 
-class LedgerSettings(_Section):
+class LedgerSettings(Section):
     """Where the ledger lies."""
 
     url: str = "sqlite:///./state/ledger.db"
@@ -196,7 +173,7 @@ class LedgerSettings(_Section):
         return value
 
 
-class AuditSettings(_Section):
+class AuditSettings(Section):
     """How the audit trail leaves the ledger."""
 
     folder: NamedPath | None = None
@@ -204,14 +181,14 @@ class AuditSettings(_Section):
     signing_key_file: NamedPath | None = None
 
 
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """Where the archive lies."""
 
     root: NamedPath = Path("./archive")
     min_free: Size = 1 << 30
 
 
-class DispatchSettings(_Section):
+class DispatchSettings(Section):
     """How deliveries are worked off."""
 
     lease: PositiveDuration = timedelta(seconds=60)
@@ -220,13 +197,13 @@ class DispatchSettings(_Section):
     max_crashes: Annotated[int, Field(ge=1)] = 10
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """Requests that handlers send to other systems."""
 
     allow_private: tuple[str, ...] = ()
 
 
-class UploadSettings(_Section):
+class UploadSettings(Section):
     """The watched folder, whose files are uploaded."""
 
     folder: NamedPath | None = None
@@ -235,7 +212,7 @@ class UploadSettings(_Section):
     afterwards: Literal["move", "leave"] = "move"
 
 
-class PromptSettings(_Section):
+class PromptSettings(Section):
     """What prompts are converted to, and how they get to the platform."""
 
     encoding: Literal["pcm", "ulaw", "alaw"] = "pcm"
@@ -249,7 +226,7 @@ class PromptSettings(_Section):
     memory: Size = 1 << 30
 
 
-class HealthSettings(_Section):
+class HealthSettings(Section):
     """The listener with `/livez`, `/readyz` and `/metrics`."""
 
     listen: str = "127.0.0.1:8086"
@@ -268,7 +245,7 @@ class HealthSettings(_Section):
         return host.strip("[]"), int(port)
 
 
-class CostsSettings(_Section):
+class CostsSettings(Section):
     """What storage costs, for an estimate: prices by storage class, and the class in which each kind of thing lies."""
 
     currency: Annotated[str, Field(min_length=1, max_length=16)] = "USD"
@@ -287,21 +264,21 @@ class CostsSettings(_Section):
         return {str(known): name for known, name in self.classes.items()}.get(kind, "platform" if kind == "uploads" else "archive")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What is logged, and how."""
 
     format: Literal["auto", "console", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class SentrySettings(_Section):
+class SentrySettings(Section):
     """Error reports; off until a DSN is given, in a file or in the environment variable `SENTRY_DSN`."""
 
     dsn_file: NamedPath | None = None
     environment: str = "production"
 
 
-class HandlerSettings(_Section):
+class HandlerSettings(Section):
     """One handler: which code, which topics, under which policy. `config` belongs to the handler itself."""
 
     use: str
@@ -316,7 +293,7 @@ class HandlerSettings(_Section):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything, as one frozen value."""
 
     genesys: GenesysSettings
@@ -329,6 +306,7 @@ class Settings(_Section):
     upload: UploadSettings = UploadSettings()
     prompts: PromptSettings = PromptSettings()
     health: HealthSettings = HealthSettings()
+    redaction: RedactionSettings = RedactionSettings()
     costs: CostsSettings = CostsSettings()
     log: LogSettings = LogSettings()
     sentry: SentrySettings = SentrySettings()

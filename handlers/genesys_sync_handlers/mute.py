@@ -1,0 +1,280 @@
+"""Hides in the sound what was hidden in the transcript: a redacted copy of the recording, each channel by itself, proved sample by sample.
+
+Two things must be there, in whichever order they come: the verified recording, and the spans that `redact` wrote down for it. The
+recording's event waits for the spans; a transcript that comes later still has the copy made anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+import anyio
+import orjson
+from pydantic import Field
+
+from genesys_sync.plugin import (
+    Delivery,
+    Done,
+    Event,
+    Handler,
+    Outcome,
+    PermanentError,
+    Policy,
+    ReasonCode,
+    Services,
+    Size,
+    Skip,
+    Snooze,
+    Topic,
+    is_canonical_uuid,
+)
+from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
+from genesys_sync_handlers._keys import sidecar_key
+from genesys_sync_handlers._mute_job import Filling, Muted, MuteJob
+from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_key, stretches_of, widened
+from genesys_sync_handlers._times import steady_now
+from genesys_sync_handlers._workers import Limits, WorkerBroken, Workers
+
+_COMMAND = (sys.executable, "-m", "genesys_sync_handlers._muter")
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_SCHEMA = 1
+_SPANS_LIMIT = 16 << 20
+
+
+class MuteConfig(HandlerConfig):
+    """How the sound is hidden, and what becomes of the original.
+
+    filling        `silence`, or `beep`: a soft tone of 1 kHz
+    margin         added at both ends of each span: timings of words are not exact
+    keep_original  whether the recording as it was spoken stays in the archive
+    ladder         when the spans are looked for, since the recording was verified; the last wait repeats
+    give_up        a recording of which no transcript came until then stays as it is
+    workers        processes; 0 is one for each core
+    memory         what each of them may use
+    """
+
+    filling: Filling = "silence"
+    margin: Annotated[PositiveDuration, Field(le=timedelta(seconds=5))] = timedelta(milliseconds=150)
+    keep_original: bool = True
+    ladder: Annotated[tuple[PositiveDuration, ...], Field(min_length=1)] = (
+        timedelta(minutes=1),
+        timedelta(minutes=5),
+        timedelta(minutes=30),
+        timedelta(hours=2),
+        timedelta(hours=6),
+    )
+    give_up: PositiveDuration = timedelta(days=4)
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    memory: Annotated[Size, Field(ge=512 << 20)] = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """One recording, and what is known of it. `media`: an entry for each part, with `key` and `sha256`, and `duration` where known."""
+
+    recording_id: str
+    media: Sequence[Mapping[str, Any]]
+    stretches: Sequence[Stretch]
+    made: Mapping[str, Any] | None
+
+
+class Mute(Handler[MuteConfig]):
+    """`media.verified`, `transcript.redacted` → `media.redacted`."""
+
+    config_type = MuteConfig
+    topics = (Topic.MEDIA_VERIFIED, Topic.TRANSCRIPT_REDACTED)
+    # most deliveries wait for a transcript, which takes no place: only what decodes does
+    policy = Policy(concurrency=_CORES + 2, timeout=timedelta(hours=6), attempts=10, time_limit=timedelta(days=14))
+    _services: Services
+    _workers: Workers
+
+    @asynccontextmanager
+    async def running(self, services: Services) -> AsyncGenerator[None]:
+        """Holds the pool of workers, each started when first needed, and ends them all."""
+        self._services = services
+        self._workers = Workers(workers=self.config.workers or _CORES, memory=self.config.memory, command=_COMMAND)
+        self._busy: dict[str, anyio.Lock] = {}
+        try:
+            yield
+        finally:
+            await self._workers.aclose()
+
+    async def handle(self, event: Event, delivery: Delivery) -> Outcome:
+        """Afterwards the redacted copy of each recording that the event is about agrees with all spans that are known of it."""
+        if event.conversation_id is None:
+            return Skip("a recording without a conversation has no transcript")
+        wanted = [event.recording_id or ""] if event.topic == Topic.MEDIA_VERIFIED else list(event.body["recordingIds"])
+        if not all(is_canonical_uuid(one) for one in (event.conversation_id, *wanted)):
+            raise PermanentError("the event's ids are not canonical lower-case UUIDs", code=ReasonCode.ID_INVALID)
+        if event.topic == Topic.MEDIA_VERIFIED:
+            return await self._verified(event, delivery)
+        emitted = [made for one in wanted if (made := await self._again(event, one)) is not None]
+        return Done(emitted) if emitted else Skip("no recording of this transcript has a redacted copy yet; its own event makes one")
+
+    async def _verified(self, event: Event, delivery: Delivery) -> Outcome:
+        if not _sounding(event.body["parts"]):
+            return Skip("nothing is heard in this recording")
+        async with self._alone(event.recording_id or ""):
+            subject = await self._subject(event, event.recording_id or "", event.body["parts"])
+            if subject is None:
+                waited = steady_now(self._services.clock) - delivery.created_at
+                if waited >= self.config.give_up:
+                    return Skip("no redacted transcript came: the recording stays as it is")
+                wait = self.config.ladder[min(delivery.snoozes, len(self.config.ladder) - 1)]
+                return Snooze("no redacted transcript yet", min(wait, self.config.give_up - waited))
+            return Done((await self._copied(event, subject),))
+
+    async def _again(self, event: Event, recording_id: str) -> Event | None:
+        """The copy made anew because of a later transcript; None where there was none, or it knows this transcript already."""
+        async with self._alone(recording_id):
+            made = await self._made(event, recording_id)
+            if made is None:
+                return None
+            parts = made["originals"]
+            sizes = [await self._services.storage.size(part["key"]) for part in parts]
+            if None in sizes:
+                parts = made["body"]["parts"]  # the original is gone: what was hidden before is hidden in its copy already
+            subject = await self._subject(event, recording_id, parts)
+            if subject is None or made["digest"] == self._digest(subject.stretches):
+                return None
+            return await self._copied(event, subject)
+
+    @asynccontextmanager
+    async def _alone(self, recording_id: str) -> AsyncGenerator[None]:
+        """Two events of one recording do not work on its copy at one time."""
+        lock = self._busy.setdefault(recording_id, anyio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.statistics().tasks_waiting and not lock.locked():
+                self._busy.pop(recording_id, None)
+
+    async def _subject(self, event: Event, recording_id: str, parts: Sequence[Mapping[str, Any]]) -> _Subject | None:
+        """None while no transcript has told of its spans."""
+        identities = [recording_id]
+        if (session := await self._session(event, recording_id)) is not None:
+            identities.append(session)
+        files = []
+        for identity in identities:
+            try:
+                key = spans_key(event.day, event.conversation_id or "", identity)
+                files.append(await self._services.storage.read(key, limit=_SPANS_LIMIT))
+            except FileNotFoundError:
+                continue
+        if not files:
+            return None
+        stretches = widened(stretches_of(files), margin=self.config.margin.total_seconds())
+        return _Subject(recording_id, parts, stretches, await self._made(event, recording_id))
+
+    async def _session(self, event: Event, recording_id: str) -> str | None:
+        """The communication that the recording belongs to, as its sidecar in the archive tells."""
+        try:
+            sidecar = orjson.loads(await self._services.storage.read(sidecar_key(event.day, event.conversation_id, recording_id)))
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return None
+        session = sidecar.get("sessionId") if isinstance(sidecar, dict) else None
+        return session if isinstance(session, str) and is_canonical_uuid(session) else None
+
+    async def _made(self, event: Event, recording_id: str) -> dict[str, Any] | None:
+        """What the copy's sidecar tells; None where there is no copy."""
+        key = redacted_key(sidecar_key(event.day, event.conversation_id, recording_id))
+        try:
+            told = orjson.loads(await self._services.storage.read(key))
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return None
+        return told if isinstance(told, dict) and told.get("schema") == _SCHEMA else None
+
+    def _digest(self, stretches: Sequence[Stretch]) -> str:
+        return digest(stretches, self.config.filling)
+
+    async def _copied(self, event: Event, subject: _Subject) -> Event:
+        """The copy of all parts lies in the archive and is proved, its sidecar last; then the original is gone, if it is to go. A run
+        that finds such a copy repeats its result."""
+        made, wanted = subject.made, self._digest(subject.stretches)
+        if made is None or made["digest"] != wanted:
+            made = await self._make(event, subject, wanted)
+        body = made["body"]
+        for key in body["removed"]:
+            await self._services.storage.remove(key)
+        facts = {"parts": [part["sha256"] for part in body["parts"]], "spans": len(subject.stretches), "removed": body["removed"]}
+        self._services.audit.record("recording.redact", subject.recording_id, **facts)
+        return event.derive(
+            Topic.MEDIA_REDACTED,
+            occurred_at=self._services.now(),
+            recording_id=subject.recording_id,
+            revision=body["revision"],
+            body=body,
+        )
+
+    async def _make(self, event: Event, subject: _Subject, wanted: str) -> dict[str, Any]:
+        before, parts = 0.0, []
+        for part in subject.media:
+            stretches = of_part(subject.stretches, before=before, alone=len(subject.media) == 1)
+            parts.append(await self._copy(part, stretches))
+            before += float(part.get("duration") or 0.0)
+        originals = subject.made["originals"] if subject.made is not None else [_identity(part) for part in subject.media]
+        copies = {part["key"] for part in parts}
+        body = {
+            "revision": 1 if subject.made is None else subject.made["body"]["revision"] + 1,
+            "conversationEndedAt": event.body.get("conversationEndedAt"),
+            "parts": parts,
+            "removed": [] if self.config.keep_original else [one["key"] for one in originals if one["key"] not in copies],
+            "verified": True,
+        }
+        made = {"schema": _SCHEMA, "digest": wanted, "originals": originals, "body": body}
+        place = redacted_key(sidecar_key(event.day, event.conversation_id, subject.recording_id))
+        await self._services.storage.write(place, orjson.dumps(made, option=orjson.OPT_INDENT_2))
+        return made
+
+    async def _copy(self, part: Mapping[str, Any], stretches: Sequence[Stretch]) -> dict[str, Any]:
+        """The redacted copy of one part, as events describe it."""
+        try:
+            async with self._services.storage.local(part["key"]) as original, self._services.scratch.file(".muted") as output:
+                limits = Limits.of((await anyio.Path(original).stat()).st_size, 4 * float(part.get("duration") or 0.0))
+                job = MuteJob(
+                    path=str(original),
+                    sha256=part["sha256"],
+                    content_type="",
+                    output=str(output),
+                    stretches=stretches,
+                    filling=self.config.filling,
+                    cpu_seconds=2 * limits.cpu_seconds,
+                )
+                muted = await self._workers.ask(asdict(job), wall=2 * limits.wall, read=Muted.from_json)
+                if muted.fault is not None:
+                    raise PermanentError(f"{part['key']}: {muted.fault}: {muted.detail}", code=ReasonCode.REDACTION_FAILED)
+                key = _copy_key(part["key"], muted.ending)
+                await self._services.storage.adopt(output, key)
+        except FileNotFoundError:
+            raise PermanentError(f"{part['key']} is not in the archive any more", code=ReasonCode.NOT_FOUND) from None
+        except WorkerBroken as broken:
+            raise PermanentError(f"{part['key']}: {broken.fault}: {broken.detail}", code=ReasonCode.REDACTION_FAILED) from None
+        return {
+            "key": key,
+            "sha256": muted.sha256,
+            "bytes": muted.size,
+            "spans": len(stretches),
+            "duration": round(muted.frames / muted.rate, 3) if muted.rate else 0.0,
+            "mutedSamples": muted.silenced,
+        }
+
+
+def _sounding(parts: Sequence[Mapping[str, Any]]) -> bool:
+    return any(part.get("duration") for part in parts)
+
+
+def _identity(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {"key": part["key"], "sha256": part["sha256"], "duration": part.get("duration")}
+
+
+def _copy_key(key: str, ending: str) -> str:
+    """The copy's place; a copy of a copy takes its own."""
+    stem = key.removeprefix("redacted/").rpartition(".")[0]
+    return redacted_key(f"{stem}.{ending}")

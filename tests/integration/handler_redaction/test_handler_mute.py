@@ -1,0 +1,181 @@
+"""The handler `mute`, with real worker processes: recording and spans meet in either order, and the copy always agrees with all spans."""
+
+import hashlib
+import io
+import wave
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from genesys_sync.events import Event
+from genesys_sync.plugin import Done, PermanentError, ReasonCode, Skip, Snooze
+from genesys_sync.testing import make_event
+from genesys_sync.testing.harness import HandlerHarness
+from genesys_sync_handlers._spans import spans_key, with_transcript
+from genesys_sync_handlers.mute import Mute
+
+pytestmark = pytest.mark.anyio
+RECORDING = "5b1f1f9c-7a54-4f0d-9c54-0d8f3f0f3a11"
+SESSION = "7c1f1f9c-7a54-4f0d-9c54-0d8f3f0f3a22"
+RATE = 8000
+Make = Callable[..., HandlerHarness[Any]]
+
+
+def call(seconds: float = 6.0) -> bytes:
+    sound = np.random.default_rng(5).integers(500, 9000, (int(seconds * RATE), 2)).astype("<i2")
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(sound.tobytes())
+    return buffer.getvalue()
+
+
+def samples(data: bytes) -> np.ndarray[Any, Any]:
+    with wave.open(io.BytesIO(data)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+
+
+class Archive:
+    """One recording in the archive of a harness, and what transcripts say of it."""
+
+    def __init__(self, harness: HandlerHarness[Any], *, parts: int = 1) -> None:
+        self.harness, self.parts = harness, parts
+        self.event = make_event("media.verified", recording_id=RECORDING)
+        self.folder = f"recordings/2026/08/01/{self.event.conversation_id}"
+
+    async def fill(self) -> Event:
+        described = []
+        for number in range(1, self.parts + 1):
+            key = f"{self.folder}/{RECORDING}.{'' if number == 1 else f'part{number}.'}wav"
+            await self.harness.storage.write(key, call())
+            described.append({"key": key, "sha256": hashlib.sha256(call()).hexdigest(), "bytes": len(call()), "duration": 6.0})
+        await self.harness.storage.write(f"{self.folder}/{RECORDING}.json", orjson.dumps({"sessionId": SESSION}))
+        self.event = make_event("media.verified", recording_id=RECORDING, body={"parts": described})
+        return self.event
+
+    async def spans(self, *stretches: tuple[float, float, int], of: str = RECORDING, transcript: str = "one") -> Event:
+        place = spans_key(self.event.day, self.event.conversation_id, of)
+        known = await self.harness.storage.read(place) if await self.harness.storage.size(place) else None
+        await self.harness.storage.write(place, with_transcript(known, transcript, stretches))
+        body = {"communicationId": SESSION, "recordingIds": [RECORDING], "transcript": {"key": transcript}}
+        return make_event("transcript.redacted", state=transcript, body=body)
+
+    async def copy(self, number: int = 1) -> np.ndarray[Any, Any]:
+        name = f"{RECORDING}.{'' if number == 1 else f'part{number}.'}wav"
+        return samples(await self.harness.storage.read(f"redacted/{self.folder}/{name}"))
+
+
+def silent(sound: np.ndarray[Any, Any], channel: int) -> list[tuple[float, float]]:
+    """The silent stretches of one channel, in seconds; the original has no zero sample."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], (sound[:, channel] == 0).astype(int), [0]))))
+    return [(start / RATE, end / RATE) for start, end in edges.reshape(-1, 2)]
+
+
+async def test_the_copy_is_silent_in_the_spans_and_their_margin_each_channel_by_itself(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"margin": "250ms"}) as harness:
+        archive = Archive(harness)
+        event = await archive.fill()
+        await archive.spans((1.0, 2.0, 0), (2.25, 2.5, 0), (4.0, 4.5, 1), (5.9, 6.4, -1))
+        outcome = await harness.handle(event)
+        assert isinstance(outcome, Done)
+        sound = await archive.copy()
+        assert silent(sound, 0) == [(0.75, 2.75), (5.65, 6.0)]
+        assert silent(sound, 1) == [(3.75, 4.75), (5.65, 6.0)]
+        original = samples(call())
+        assert sound.shape == original.shape
+        assert np.array_equal(sound[sound != 0], original[sound != 0])
+        body = outcome.emit[0].body
+        assert outcome.emit[0].topic == "media.redacted"
+        assert outcome.emit[0].recording_id == RECORDING
+        assert body["removed"] == []
+        assert body["verified"] is True
+        data = await harness.storage.read(body["parts"][0]["key"])
+        assert hashlib.sha256(data).hexdigest() == body["parts"][0]["sha256"]
+
+
+async def test_a_recording_waits_for_its_transcript_and_in_the_end_stays_as_it_is(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"give_up": "1h"}) as harness:
+        event = await Archive(harness).fill()
+        outcome = await harness.handle(event)
+        assert isinstance(outcome, Snooze)
+        assert (await harness.handle(event, snoozes=1)).delay > outcome.delay
+    async with handler_harness(Mute, {"give_up": "1ms"}) as harness:
+        event = await Archive(harness).fill()
+        delivered = harness.clock.now()
+        await harness.clock.advance(5)
+        harness.clock.now = lambda: delivered  # created five seconds ago
+        assert isinstance(await harness.handle(event), Skip)
+        assert not [key for key in harness.storage.keys() if key.startswith("redacted/")]  # noqa: SIM118 - no mapping
+
+
+async def test_spans_of_the_communication_count_where_the_transcript_names_no_recording(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"margin": "1ms"}) as harness:
+        archive = Archive(harness)
+        event = await archive.fill()
+        await archive.spans((1.0, 2.0, 1), of=SESSION)
+        await harness.handle(event)
+        ((start, end),) = silent(await archive.copy(), 1)
+        assert (start, end) == pytest.approx((0.999, 2.001), abs=1e-3)
+
+
+async def test_a_later_transcript_has_the_copy_made_anew_also_when_the_original_is_gone(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"margin": "1ms", "keep_original": False}) as harness:
+        archive = Archive(harness)
+        event = await archive.fill()
+        redacted = await archive.spans((1.0, 2.0, 0))
+        assert isinstance(await harness.handle(redacted), Skip)  # nothing to make anew yet
+        first = await harness.handle(event)
+        assert first.emit[0].body["removed"] == [f"{archive.folder}/{RECORDING}.wav"]
+        assert await harness.storage.size(f"{archive.folder}/{RECORDING}.wav") is None
+        assert (await harness.handle(event)).emit[0].body == first.emit[0].body  # killed before it was settled
+        assert isinstance(await harness.handle(redacted), Skip)  # the copy knows this transcript
+        later = await archive.spans((3.0, 4.0, 1), transcript="two")
+        second = await harness.handle(later)
+        assert second.emit[0].body["revision"] == 2
+        sound = await archive.copy()
+        assert [round(start) for start, _ in silent(sound, 0)] == [1]
+        assert [round(start) for start, _ in silent(sound, 1)] == [3]
+
+
+async def test_several_parts_are_silenced_by_both_readings_of_their_order(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"margin": "1ms"}) as harness:
+        archive = Archive(harness, parts=2)
+        event = await archive.fill()
+        await archive.spans((1.0, 2.0, 0), (8.0, 9.0, 0))
+        outcome = await harness.handle(event)
+        assert len(outcome.emit[0].body["parts"]) == 2
+        assert [round(start) for start, _ in silent(await archive.copy(1), 0)] == [1]
+        assert [(round(start), round(end)) for start, end in silent(await archive.copy(2), 0)] == [(1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\xff"), ReasonCode.REDACTION_FAILED),
+        (lambda path: path.unlink(), ReasonCode.NOT_FOUND),
+    ],
+)
+async def test_what_is_not_the_verified_recording_is_not_copied(
+    handler_harness: Make, spoil: Callable[..., object], code: ReasonCode
+) -> None:
+    async with handler_harness(Mute, {"keep_original": False}) as harness:
+        archive = Archive(harness)
+        event = await archive.fill()
+        await archive.spans((1.0, 2.0, 0))
+        spoil(harness.storage.path(f"{archive.folder}/{RECORDING}.wav"))
+        with pytest.raises(PermanentError) as raised:
+            await harness.handle(event)
+        assert raised.value.code is code
+        assert await harness.storage.size(f"redacted/{archive.folder}/{RECORDING}.wav") is None
+
+
+async def test_what_has_no_sound_or_no_conversation_is_skipped(handler_harness: Make) -> None:
+    async with handler_harness(Mute) as harness:
+        chat = make_event("media.verified", recording_id=RECORDING, body={"parts": [{"key": "k", "sha256": "s", "duration": 0.0}]})
+        assert isinstance(await harness.handle(chat), Skip)
+        assert isinstance(await harness.handle(make_event("media.verified", conversation_id=None)), Skip)
