@@ -11,7 +11,22 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from genesys_sync import logs
-from genesys_sync.cli import audit_key, backfill, check, dead_letters, demo, find, record, report, resume, status, upload, verify
+from genesys_sync.cli import (
+    audit_key,
+    backfill,
+    check,
+    dead_letters,
+    demo,
+    find,
+    flows,
+    prompts,
+    record,
+    report,
+    resume,
+    status,
+    upload,
+    verify,
+)
 from genesys_sync.cli import run as run_command
 from genesys_sync.cli.output import OutputFailed, written
 from genesys_sync.errors import EX_SOFTWARE, EX_USAGE, ConfigurationError, GenesysSyncError
@@ -21,7 +36,23 @@ from genesys_sync.settings import LogSettings
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-_COMMANDS = (run_command, check, demo, status, backfill, report, find, dead_letters, resume, record, upload, verify, audit_key)
+_COMMANDS = (
+    run_command,
+    check,
+    demo,
+    status,
+    backfill,
+    report,
+    find,
+    dead_letters,
+    resume,
+    record,
+    upload,
+    prompts,
+    flows,
+    verify,
+    audit_key,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from genesys_sync.genesys.answers import PlatformRefused, clean_text
 from genesys_sync.genesys.grants import objects
 from genesys_sync.services.architect import Flow, FlowRefused
 
+NOT_LOCKED: Final = "architect.flow.not.locked.by.user"
 IN_PROGRESS: Final = "architect.operation.already.in.progress"
 _ENDS: Final = frozenset({"SUCCESS", "FAILURE"})
 _DETAILS: Final = 5
@@ -19,7 +20,7 @@ _DETAILS: Final = 5
 _SENTENCES: Final[Mapping[str, str]] = {
     "architect.flow.locked.by.user": "it is locked by somebody else (`flows list` shows by whom): publish it when they have checked it in, "
     "or have it unlocked in Architect",
-    "architect.flow.not.locked.by.user": "its lock was taken away between checkout and checkin: publish it again",
+    NOT_LOCKED: "its lock was taken away between checkout and checkin: publish it again",
     "architect.flow.deleted": "it was deleted: restore it, or leave it out",
     "architect.flow.version.missing": "it has no such version: `flows list` shows the one that is checked in",
     IN_PROGRESS: "another operation of it is still in progress: publish it when that has ended",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import anyio
@@ -13,7 +12,7 @@ from genesys_sync.errors import GenesysSyncError, ReasonCode, TransientError
 from genesys_sync.events import canonical_uuid
 from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.client import Caller, Reply
-from genesys_sync.genesys.flow_rules import Operation, consumers, explained, failed, flow_of, in_progress, operation_of
+from genesys_sync.genesys.flow_rules import NOT_LOCKED, Operation, consumers, explained, failed, flow_of, in_progress, operation_of
 from genesys_sync.genesys.grants import objects
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.services.actions import Action, Actions
@@ -88,40 +87,51 @@ class FlowService:
         params = {"version": version} if version else {}
         try:
             async with self._actions.perform("flow.publish", flow.id, facts=params) as action:
+                say(flow, "publishing")
                 operation = await self._operated("publish", flow, params, action)
-                say(flow, "published")
         except FlowRefused as error:
             error.left = "" if version else "it is checked in, and not published"
             raise
         after = await self._look(flow.id)
+        say(after, "published")
         return Published(after, operation.id, self._clock.monotonic() - started, action.correlation_id)
 
     async def _check_out_and_in(self, flow: Flow, say: FlowTold) -> None:
         if flow.lock == "own":
             say(flow, "checked out already, by an earlier run of this client")
-        async with self._actions.perform("flow.checkout", flow.id) as action:
-            action.correlation_id = (await self._act("checkout", flow, {})).correlation_id
-        say(flow, "checked out")
-        checked_in = False
+        held = True  # as far as can be known: a checkout whose answer was never seen may have been carried out
         try:
+            async with self._actions.perform("flow.checkout", flow.id) as action:
+                try:
+                    action.correlation_id = (await self._act("checkout", flow, {})).correlation_id
+                except FlowRefused:
+                    held = False
+                    raise
+            say(flow, "checked out")
             async with self._actions.perform("flow.checkin", flow.id) as action:
                 await self._operated("checkin", flow, {}, action)
-            checked_in = True
+            held = False
         finally:
-            if not checked_in:
+            if held:
                 await self._give_back(flow, say)
         say(flow, "checked in")
 
     async def _give_back(self, flow: Flow, say: FlowTold) -> None:
-        """Discard the lock that was taken: nothing was changed under it. While a checkin runs the platform refuses that; the checkin's
-        end releases the lock as well."""
-        freed = False
-        with anyio.move_on_after(_GIVING_BACK, shield=True), suppress(GenesysSyncError):
-            async with self._actions.perform("flow.revert", flow.id) as action:
-                reply = await self._client.call("POST", f"{_PATH}/actions/revert", params={"flow": flow.id}, lane=Lane.ARCHITECT)
-                action.correlation_id = reply.correlation_id
-            freed = True
-        say(flow, "given back" if freed else "perhaps left checked out by this client; publishing it again goes on from there")
+        """Discard the lock that was taken: nothing was changed under it. While a checkin runs the platform refuses that; its end releases
+        the lock as well."""
+        said = "perhaps left checked out by this client: publishing it again goes on from there"
+        with anyio.move_on_after(_GIVING_BACK, shield=True):
+            try:
+                async with self._actions.perform("flow.revert", flow.id) as action:
+                    reply = await self._client.call("POST", f"{_PATH}/actions/revert", params={"flow": flow.id}, lane=Lane.ARCHITECT)
+                    action.correlation_id = reply.correlation_id
+                said = "given back: its lock was released, and nothing of it has changed"
+            except PlatformRefused as error:
+                if error.platform_code == NOT_LOCKED:
+                    said = "not locked by this client"
+            except GenesysSyncError:
+                pass  # what is not known is said
+        say(flow, said)
 
     async def _operated(self, verb: str, flow: Flow, params: Mapping[str, str], action: Action) -> Operation:
         """Begin an operation and follow it. Raises FlowRefused when it ends as FAILURE, NotConfirmed when it does not end in time."""

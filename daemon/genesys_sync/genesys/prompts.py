@@ -47,10 +47,19 @@ class PromptService:
                 return prompt
         return None
 
-    async def push(self, name: str, language: str, audio: Path, *, seconds: float, form: UploadForm = UploadForm.AUTO) -> PromptAsset:
+    async def push(
+        self,
+        name: str,
+        language: str,
+        audio: Path,
+        *,
+        seconds: float,
+        form: UploadForm = UploadForm.AUTO,
+        known: Prompt | None = None,
+    ) -> PromptAsset:
         """See `services.Prompts.push`."""
         async with self._actions.perform("prompt.push", f"{name}/{language}") as action:
-            prompt = await self._prompt(name, action)
+            prompt = known or await self._prompt(name, action)
             asset = prompt.assets.get(language) or await self._resource(prompt, language, action)
             action.correlation_id = await self._send(asset, audio, form, action) or action.correlation_id
             action.bytes = (await anyio.Path(audio).stat()).st_size
@@ -70,10 +79,7 @@ class PromptService:
                 return
 
     async def _prompt(self, name: str, action: Action) -> Prompt:
-        """The prompt of this name, made where it is not there. Somebody else may make it at the same time: then theirs is taken."""
-        found = await self.find(name)
-        if found is not None:
-            return found
+        """The prompt of this name, made where it is not there: one that is there already is taken."""
         try:
             reply = await self._client.call("POST", _PATH, json={"name": name}, shape=dict, lane=Lane.ARCHITECT)
         except PlatformRefused as error:

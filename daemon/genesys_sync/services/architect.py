@@ -129,10 +129,21 @@ class Prompts(Protocol):
         """The prompt of this name; upper and lower case are the same."""
         ...
 
-    async def push(self, name: str, language: str, audio: Path, *, seconds: float, form: UploadForm = UploadForm.AUTO) -> PromptAsset:
+    async def push(
+        self,
+        name: str,
+        language: str,
+        audio: Path,
+        *,
+        seconds: float,
+        form: UploadForm = UploadForm.AUTO,
+        known: Prompt | None = None,
+    ) -> PromptAsset:
         """Make this WAV the prompt's audio: prompt and resource are created where they are not there (one that is there already is taken),
-        the file uploaded, and the resource returned when it is transcoded and plays about `seconds`. Repeated, it uploads again. Raises
-        BadAudio when the platform could not transcode it, NotConfirmed when it has not in time. One audit entry, `prompt.push`."""
+        the file uploaded, and the resource returned when it is transcoded and plays about `seconds`. Repeated, it uploads again. `known` is
+        the prompt as it was listed, which saves a request.
+
+        Raises BadAudio when the platform could not transcode it, NotConfirmed when it has not in time. One audit entry, `prompt.push`."""
         ...
 
 

@@ -44,13 +44,22 @@ class FakePrompts:
         await checkpoint()
         return self.prompts.get(name.lower())
 
-    async def push(self, name: str, language: str, audio: Path, *, seconds: float, form: UploadForm = UploadForm.AUTO) -> PromptAsset:
+    async def push(
+        self,
+        name: str,
+        language: str,
+        audio: Path,
+        *,
+        seconds: float,
+        form: UploadForm = UploadForm.AUTO,
+        known: Prompt | None = None,
+    ) -> PromptAsset:
         """See `services.Prompts.push`."""
         async with self.actions.perform("prompt.push", f"{name}/{language}", facts={"uploadForm": form.value}):
             await checkpoint()
             if self._failures:
                 raise self._failures.popleft()
-            prompt = self.prompts.get(name.lower()) or Prompt(_id(name.lower()), name)
+            prompt = known or self.prompts.get(name.lower()) or Prompt(_id(name.lower()), name)
             asset = PromptAsset(_id(name.lower(), language), prompt.id, language, "transcoded", seconds)
             self.prompts[name.lower()] = replace(prompt, assets={**prompt.assets, language: asset})
             self.pushed.append((name, language, audio))
