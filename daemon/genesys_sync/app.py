@@ -24,9 +24,11 @@ from genesys_sync import __version__, governance, logs, outbound, sdnotify, sent
 from genesys_sync.actions import AuditedActions
 from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
+from genesys_sync.callbacks import CallbackServer
 from genesys_sync.clock import Clock, SystemClock
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit, action_record
+from genesys_sync.dispatch.providers import LoadedProvider, OpenProviders, load_providers
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
 from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError
 from genesys_sync.feed.listener import Feed
@@ -82,6 +84,7 @@ class Opened:
     condition: Condition
     visibility: Visibility
     retention: Retention
+    callbacks: CallbackServer | None
 
 
 async def run(settings: Settings, *, base: Path, reload: Callable[[], Settings] | None = None) -> int:
@@ -128,9 +131,9 @@ async def _run_once(settings: Settings, base: Path, orders: Orders) -> None:
     if credentials.source == "the environment" and "INVOCATION_ID" in os.environ:
         _log.warning("the OAuth client comes from the environment, which other programs can read; give it as systemd credentials")
     _report_errors(settings)
-    handlers = load_handlers(settings, base=base)
+    handlers, providers = load_handlers(settings, base=base), load_providers(settings, base=base)
     try:
-        async with _opened(settings, credentials, handlers) as opened:
+        async with _opened(settings, credentials, handlers, providers) as opened:
             opened.condition.orders = orders
             await _serve(opened, orders)
     finally:
@@ -144,7 +147,9 @@ def _report_errors(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, credentials: Credentials, handlers: list[LoadedHandler]) -> AsyncIterator[Opened]:
+async def _opened(
+    settings: Settings, credentials: Credentials, handlers: list[LoadedHandler], providers: list[LoadedProvider]
+) -> AsyncIterator[Opened]:
     register_secret(credentials.client_secret.get_secret_value())
     clock, metrics = SystemClock(), Metrics()
     router = Router({handler.name: handler.topics for handler in handlers})
@@ -153,6 +158,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
     client_id = credentials.client_id.get_secret_value()
     further = find_further_clients(settings.genesys)
     redactor = find_redactor(settings.redaction)
+    speech = OpenProviders(providers, public_url=settings.callbacks.public_url, metrics=metrics)
     for client in further.values():
         register_secret(client.client_secret.get_secret_value())
     async with (
@@ -180,6 +186,7 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
             actions=platform.actions,
             log=logs.get_logger("handler"),
             redactor=redactor,
+            speech=speech,
         )
         dispatcher = Dispatcher(
             ledger=ledger,
@@ -199,7 +206,25 @@ async def _opened(settings: Settings, credentials: Credentials, handlers: list[L
         visibility = Visibility(platform, clock=clock, metrics=metrics, take=take if settings.feed.orphans else None)
         alert = settings.feed.retention_alert
         retention = Retention(query=platform.retention, ledger=ledger, clock=clock, alert=alert, metrics=metrics)
-        yield Opened(settings, clock, metrics, ledger, storage, platform, router, dispatcher, pulse, Condition(), visibility, retention)
+        callbacks = CallbackServer.of(
+            settings.callbacks, speech.called_back, ledger=ledger, storage=storage, router=router, clock=clock, metrics=metrics
+        )
+        async with speech.running(services):
+            yield Opened(
+                settings,
+                clock,
+                metrics,
+                ledger,
+                storage,
+                platform,
+                router,
+                dispatcher,
+                pulse,
+                Condition(),
+                visibility,
+                retention,
+                callbacks,
+            )
 
 
 async def _serve(opened: Opened, orders: Orders) -> None:
@@ -220,6 +245,9 @@ async def _serve(opened: Opened, orders: Orders) -> None:
         health = HealthServer(opened.settings.health.address, report=lambda: report(opened), metrics=opened.metrics)
         host, port = await surroundings.start(health.run)
         _log.info("health listens", address=f"{host}:{port}")
+        if opened.callbacks is not None:
+            host, port = await surroundings.start(opened.callbacks.run)
+            _log.info("callbacks are taken", address=f"{host}:{port}")
         surroundings.start_soon(LoopGuard(opened.pulse, clock=opened.clock, metrics=opened.metrics).run)
         surroundings.start_soon(_prove, opened)
         surroundings.start_soon(opened.visibility.run)

@@ -30,6 +30,7 @@ class Kept(Collector):
         """See prometheus_client."""
         yield from self._families
 
+
 _AGES = (10, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 86400, 7 * 86400)
 
 
@@ -78,6 +79,26 @@ class Metrics:
         )
         self.dead_letters = Gauge("genesys_sync_dead_letters", "Dead letters in the ledger.", ["handler"], registry=r)
         self.backlog_seconds = Gauge("genesys_sync_backlog_seconds", "How long the oldest due delivery has been waiting.", registry=r)
+        self.callbacks = Counter(
+            "genesys_sync_callbacks",
+            "Messages to the callback listener, by provider and by what became of them.",
+            ["provider", "outcome"],
+            registry=r,
+        )
+        self.transcription_seconds = Histogram(
+            "genesys_sync_transcription_seconds",
+            "Time from the request for a transcript until it was archived, refused or failed.",
+            ["provider", "outcome"],
+            buckets=_AGES,
+            registry=r,
+        )
+        self.transcription_after_call_seconds = Histogram(
+            "genesys_sync_transcription_after_call_seconds",
+            "Time from the end of the call until the transcript of a provider was archived, refused or failed.",
+            ["provider"],
+            buckets=_AGES,
+            registry=r,
+        )
         self.api_requests = Counter("genesys_sync_api_requests", "Requests to the platform.", ["operation", "status"], registry=r)
         self.api_seconds = Histogram(
             "genesys_sync_api_seconds", "Duration of platform requests.", ["operation"], buckets=_SECONDS, registry=r

@@ -78,6 +78,11 @@ def transcript_sidecar_key(day: date, conversation_id: str, communication_id: st
     return f"{_transcripts(day, conversation_id)}/{communication_id}.archive.json"
 
 
+def provided_key(day: date, conversation_id: str, recording_id: str, name: str, ending: str) -> str:
+    """The key of one form of a transcript that a provider made of a recording; `name` tells one such from another."""
+    return f"{_transcripts(day, conversation_id)}/{recording_id}.{name}.{ending}"
+
+
 def _transcripts(day: date, conversation_id: str) -> str:
     return f"transcripts/{day:%Y/%m/%d}/{conversation_id}"
 

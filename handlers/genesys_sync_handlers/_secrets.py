@@ -18,7 +18,7 @@ def read_secrets(prefix: str, files: Sequence[Path], variable: str) -> tuple[byt
     """
     problems: list[str] = []
     keys: list[bytes] = []
-    texts = _from_environment(prefix, variable, problems) if variable else _from_files(prefix, files, problems)
+    texts = _from_environment(prefix, variable, problems) if variable else _from_files(f"{prefix}.secret_files", files, problems)
     for source, text in texts:
         try:
             keys.append(parse_secret(text))
@@ -29,6 +29,26 @@ def read_secrets(prefix: str, files: Sequence[Path], variable: str) -> tuple[byt
     return tuple(keys)
 
 
+def read_key(prefix: str, file: Path | None, variable: str) -> str:
+    """The key of a service: of the environment variable or of the file; empty where neither is named.
+
+    Raises ConfigurationError; no message shows the key.
+    """
+    problems: list[str] = []
+    found = [("", "")]
+    if variable:
+        key = os.environ.get(variable, "").strip()
+        found = [(f"{prefix}.key_env: the environment variable {variable}", key)]
+    elif file is not None:
+        found = _from_files(f"{prefix}.key_file", [file], problems)
+    for source, key in found:
+        if source and (not key or not key.isascii() or not key.isprintable() or " " in key):
+            problems.append(f"{source}: must hold a key of one word" if key else f"{source}: is not set")
+    if problems:
+        raise ConfigurationError(problems)
+    return found[0][1]
+
+
 def _from_environment(prefix: str, variable: str, problems: list[str]) -> list[tuple[str, str]]:
     source = f"{prefix}.secrets_env"
     texts = os.environ.get(variable, "").split()
@@ -37,10 +57,10 @@ def _from_environment(prefix: str, variable: str, problems: list[str]) -> list[t
     return [(source, text) for text in texts]
 
 
-def _from_files(prefix: str, files: Sequence[Path], problems: list[str]) -> list[tuple[str, str]]:
+def _from_files(key: str, files: Sequence[Path], problems: list[str]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for path in files:
-        source = f"{prefix}.secret_files: {path}"
+        source = f"{key}: {path}"
         try:
             if _exposed(path):
                 problems.append(f"{source}: may be read by others; chmod 600 it")

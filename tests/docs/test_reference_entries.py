@@ -14,14 +14,15 @@ from genesys_sync.errors import ReasonCode
 from genesys_sync.feed.protocol import Alert
 from genesys_sync.governance import families
 from genesys_sync.metrics import Metrics
-from genesys_sync.settings import REGIONS, CostsSettings, HandlerSettings, Settings
+from genesys_sync.settings import REGIONS, CostsSettings, HandlerSettings, ProviderSettings, Settings
 from genesys_sync.tallies import Tallies
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "docs" / "reference"
 SAMPLE = tomllib.loads((PROJECT / "settings.toml").read_text())
-SECTIONS = {name: list(field.annotation.model_fields) for name, field in Settings.model_fields.items() if name != "handlers"}
+SECTIONS = {name: list(field.annotation.model_fields) for name, field in Settings.model_fields.items() if name not in ("handlers", "providers")}
 SECTIONS["handlers.NAME"] = list(HandlerSettings.model_fields)
+SECTIONS["providers.NAME"] = list(ProviderSettings.model_fields)
 
 
 def page(name: str) -> str:
@@ -42,7 +43,7 @@ def test_every_setting_has_its_row_and_no_other(name: str) -> None:
     assert list(rows(section("settings", f"[{name}]"))) == SECTIONS[name]
 
 
-@pytest.mark.parametrize("name", [name for name in SECTIONS if name != "handlers.NAME"])
+@pytest.mark.parametrize("name", [name for name in SECTIONS if not name.endswith(".NAME")])
 def test_the_defaults_are_those_of_the_sample(name: str) -> None:
     for key, shown in rows(section("settings", f"[{name}]")).items():
         if shown == "none":

@@ -24,6 +24,7 @@ from genesys_sync.settings import Credentials, Settings, find_credentials
 from genesys_sync.signing import find_signer
 
 if TYPE_CHECKING:
+    from genesys_sync.dispatch.providers import LoadedProvider
     from genesys_sync.dispatch.registry import LoadedHandler
 
 
@@ -125,7 +126,8 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
 
     proved = _settings(settings, path)
     handlers, loaded = _handlers(settings, path)
-    for finding in (*proved, *loaded):
+    providers, opened = _providers(settings, path)
+    for finding in (*proved, *loaded, *opened):
         yield finding
     running = await ask_daemon(settings.health.address, "/livez") is not None
     yield await _ledger(settings)
@@ -144,7 +146,7 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
         yield _credentials(credentials)
     if credentials is None or proved[0].level is Level.FAIL:
         return
-    async for finding in check_handlers(settings, credentials, handlers):
+    async for finding in check_handlers(settings, credentials, handlers, providers=providers):
         yield finding
     if not offline:
         async for finding in check_platform(settings, credentials):
@@ -164,6 +166,16 @@ def _handlers(settings: Settings, path: Path) -> tuple[list[LoadedHandler], list
         return [], failures("handlers", error)
     names = ", ".join(handler.name for handler in handlers)
     return handlers, [ok("handlers", names) if names else warn("handlers", "none is named in the settings: nothing will be archived")]
+
+
+def _providers(settings: Settings, path: Path) -> tuple[list[LoadedProvider], list[Finding]]:
+    from genesys_sync.dispatch.providers import load_providers
+
+    try:
+        providers = load_providers(settings, base=path.parent)
+    except ConfigurationError as error:
+        return [], failures("providers", error)
+    return providers, [ok("providers", ", ".join(one.name for one in providers))] if providers else []
 
 
 def _credentials(credentials: Credentials) -> Finding:

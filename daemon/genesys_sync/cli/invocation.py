@@ -73,6 +73,7 @@ def further_faults(settings: Settings) -> list[str]:
 def load_proved(args: argparse.Namespace) -> Settings:
     """The settings, proved together with the handlers that they name and the OAuth client: raises ConfigurationError with the faults of
     all three at once."""
+    from genesys_sync.dispatch.providers import load_providers
     from genesys_sync.dispatch.registry import load_handlers
 
     path = settings_path(args)
@@ -88,10 +89,11 @@ def load_proved(args: argparse.Namespace) -> Settings:
             settings_module.find_credentials(settings.genesys)
         except ConfigurationError as error:
             problems.extend(error.problems)
-    try:
-        load_handlers(settings, base=path.parent)
-    except ConfigurationError as error:
-        problems.extend(attributed(error.problems, os.environ, args.set))
+    for load in (load_handlers, load_providers):
+        try:
+            load(settings, base=path.parent)
+        except ConfigurationError as error:
+            problems.extend(attributed(error.problems, os.environ, args.set))
     if problems:
         raise ConfigurationError(problems)
     return settings

@@ -16,6 +16,7 @@ from genesys_sync.actions import LookOnly
 from genesys_sync.cli.check import Finding, fail, failures, ok, warn
 from genesys_sync.clock import SystemClock
 from genesys_sync.dispatch.execution import DeliveryAudit
+from genesys_sync.dispatch.providers import LoadedProvider, OpenProviders
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, CredentialsRefused, GenesysSyncError, PermanentError, ReasonCode, TransientError
 from genesys_sync.events import iso as iso_time
@@ -234,7 +235,9 @@ def wanting(granted: Grants | None, used: Collection[str] = ()) -> list[Finding]
     return [warn("permission", f"{permission} is missing: {loss}") for permission, loss in missing.items()]
 
 
-async def check_handlers(settings: Settings, credentials: Credentials, handlers: Sequence[LoadedHandler]) -> AsyncIterator[Finding]:
+async def check_handlers(
+    settings: Settings, credentials: Credentials, handlers: Sequence[LoadedHandler], *, providers: Sequence[LoadedProvider] = ()
+) -> AsyncIterator[Finding]:
     """Each handler's own proof, with the services that it will be given."""
     clock, metrics = SystemClock(), Metrics()
     storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
@@ -257,6 +260,7 @@ async def check_handlers(settings: Settings, credentials: Credentials, handlers:
             actions=LookOnly(),
             log=logs.get_logger("check"),
             redactor=find_redactor(settings.redaction),
+            speech=OpenProviders(providers, public_url=settings.callbacks.public_url, metrics=metrics),
         )
         for loaded in handlers:
             try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -27,6 +27,8 @@ from genesys_sync.settings import HandlerSettings, Settings
 
 GROUP = "genesys_sync.handlers"
 """The entry point group in which packages announce their handlers."""
+
+MadeT = TypeVar("MadeT")
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>[A-Za-z_][A-Za-z0-9_]*))?")
@@ -53,7 +55,7 @@ def load_handlers(settings: Settings, *, base: Path) -> list[LoadedHandler]:
     Imports what is named and makes each handler, which does no I/O of its own yet. Called twice, it makes new ones.
     Raises ConfigurationError with one sentence for each fault.
     """
-    loader = _Loader(base)
+    loader = Loader[Handler[Any]](base, Handler, GROUP)
     loaded: list[LoadedHandler] = []
     problems: list[str] = []
     for name, wanted in settings.handlers.items():
@@ -71,23 +73,29 @@ def build_handler(kind: type[Handler[Any]], name: str, config: Mapping[str, Any]
 
     Raises ConfigurationError, every sentence beginning with `handlers.NAME.config` and the key.
     """
-    prefix = f"handlers.{name}.config"
+    return made(kind, f"handlers.{name}", name, config)
+
+
+def made(kind: type[MadeT], key: str, name: str, config: Mapping[str, Any]) -> MadeT:
+    """An object of this class, which has a `config_type`, with its configuration decoded. Raises ConfigurationError; `key` is the path of
+    its table in the settings."""
     config_type = getattr(kind, "config_type", None)
     if not (isinstance(config_type, type) and (issubclass(config_type, BaseModel) or is_dataclass(config_type))):
-        raise ConfigurationError(f"handlers.{name}: {kind.__name__}.config_type must be a dataclass or a pydantic model")
+        raise ConfigurationError(f"{key}: {kind.__name__}.config_type must be a dataclass or a pydantic model")
     try:
         decoded = TypeAdapter(config_type).validate_python(dict(config), extra="forbid")
     except ValidationError as error:
-        raise ConfigurationError(describe(error, config_type, prefix=prefix)) from None
+        raise ConfigurationError(describe(error, config_type, prefix=f"{key}.config")) from None
+    make: Callable[[str, Any], MadeT] = kind
     try:
-        return kind(name, decoded)
+        return make(name, decoded)
     except ConfigurationError as error:
-        raise ConfigurationError([f"{prefix}: {problem}" for problem in error.problems]) from None
-    except Exception as error:  # noqa: BLE001 - the constructor is somebody else's code: whatever it raises is a fault of this handler
-        raise ConfigurationError(f"handlers.{name}: {kind.__name__} could not be made: {_told(error)}") from None
+        raise ConfigurationError([f"{key}.config: {problem}" for problem in error.problems]) from None
+    except Exception as error:  # noqa: BLE001 - the constructor is somebody else's code: whatever it raises is a fault of this table's
+        raise ConfigurationError(f"{key}: {kind.__name__} could not be made: {_told(error)}") from None
 
 
-def _load(name: str, wanted: HandlerSettings, loader: _Loader) -> LoadedHandler:
+def _load(name: str, wanted: HandlerSettings, loader: Loader[Handler[Any]]) -> LoadedHandler:
     problems: list[str] = []
     if _NAME.fullmatch(name) is None:
         problems.append(f"handlers.{name}: a handler's name is 1 to 63 of a-z, 0-9 and -, and begins with a letter")
@@ -115,21 +123,24 @@ def _policy(policy: Policy, wanted: HandlerSettings) -> Policy:
     return replace(policy, **named)
 
 
-class _Loader:
-    """Finds handler classes; a file that several handlers name is run once."""
+class Loader(Generic[MadeT]):
+    """Finds the classes that `use` names: subclasses of `kind`, announced under the entry point group `group`. A file that is named several
+    times is run once."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, kind: type, group: str) -> None:
         self._base = base
+        self._kind = kind
+        self._group = group
+        self._noun = kind.__name__.lower()
         self._modules: dict[Path, object] = {}
 
-    def find(self, use: str, key: str) -> type[Handler[Any]]:
+    def find(self, use: str, key: str) -> type[MadeT]:
         """The class that `use` names. Raises ConfigurationError, one sentence beginning with `key`."""
         file = _FILE.fullmatch(use)
         if file is None and use.startswith((".", "/")):
             raise ConfigurationError(f'{key}: {use!r} is not of the form "./plugins/mine.py:Mine"')
         if file is None:
-            found = _imported(_entry_point(use, key).load, use, key)
-            return _as_handler(found, use, key)
+            return self._checked(_imported(self._entry_point(use, key).load, use, key), use, key)
         path = (self._base / file["path"]).resolve()
         if not file["name"]:
             raise ConfigurationError(f'{key}: name the class too, as in "{use}:Mine"')
@@ -139,22 +150,33 @@ class _Loader:
             self._modules[path] = _imported(lambda: _run_file(path), use, key)
         module = self._modules[path]
         if not hasattr(module, file["name"]):
-            classes = [name for name, value in vars(module).items() if _is_handler(value)]
-            hint = nearest(file["name"], classes) or f" (handlers there: {', '.join(classes) or 'none'})"
+            classes = [name for name, value in vars(module).items() if self._is_one(value)]
+            hint = nearest(file["name"], classes) or f" ({self._noun}s there: {', '.join(classes) or 'none'})"
             raise ConfigurationError(f"{key}: {path.name} has no class {file['name']}{hint}")
-        return _as_handler(getattr(module, file["name"]), use, key)
+        return self._checked(getattr(module, file["name"]), use, key)
 
+    def _entry_point(self, name: str, key: str) -> EntryPoint:
+        installed = entry_points(group=self._group)
+        found = list(installed.select(name=name))
+        if not found:
+            names = sorted(installed.names)
+            there = f"(installed: {', '.join(names) or 'none'})"
+            raise ConfigurationError(f"{key}: no {self._noun} {name!r} is installed{nearest(name, names)} {there}")
+        if len({entry.value for entry in found}) > 1:
+            sources = ", ".join(sorted(entry.value for entry in found))
+            raise ConfigurationError(f"{key}: several installed packages offer a {self._noun} {name!r} ({sources}); remove all but one")
+        return found[0]
 
-def _entry_point(name: str, key: str) -> EntryPoint:
-    installed = entry_points(group=GROUP)
-    found = list(installed.select(name=name))
-    if not found:
-        names = sorted(installed.names)
-        raise ConfigurationError(f"{key}: no handler {name!r} is installed{nearest(name, names)} (installed: {', '.join(names) or 'none'})")
-    if len({entry.value for entry in found}) > 1:
-        sources = ", ".join(sorted(entry.value for entry in found))
-        raise ConfigurationError(f"{key}: several installed packages offer a handler {name!r} ({sources}); remove all but one")
-    return found[0]
+    def _is_one(self, value: object) -> bool:
+        return isinstance(value, type) and issubclass(value, self._kind) and value is not self._kind
+
+    def _checked(self, value: object, use: str, key: str) -> type[MadeT]:
+        if not isinstance(value, type) or not self._is_one(value):
+            raise ConfigurationError(f"{key}: {use!r} is not a subclass of genesys_sync.plugin.{self._kind.__name__}")
+        if inspect.isabstract(value):
+            missing = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
+            raise ConfigurationError(f"{key}: {use!r} leaves out {missing}")
+        return value
 
 
 def _imported(load: Callable[[], object], use: str, key: str) -> object:
@@ -178,19 +200,6 @@ def _run_file(path: Path) -> object:
         del sys.modules[name]
         raise
     return module
-
-
-def _is_handler(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Handler) and value is not Handler
-
-
-def _as_handler(value: object, use: str, key: str) -> type[Handler[Any]]:
-    if not (isinstance(value, type) and issubclass(value, Handler)) or value is Handler:
-        raise ConfigurationError(f"{key}: {use!r} is not a subclass of genesys_sync.plugin.Handler")
-    if inspect.isabstract(value):
-        missing = ", ".join(sorted(value.__abstractmethods__))
-        raise ConfigurationError(f"{key}: {use!r} leaves out {missing}")
-    return value
 
 
 def _told(error: Exception) -> str:

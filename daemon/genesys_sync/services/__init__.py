@@ -42,9 +42,24 @@ from genesys_sync.services.platform import Genesys
 from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
 from genesys_sync.services.speech import NoFiles, TranscriptFile, TranscriptFiles, TranscriptionSettings, Transcripts
 from genesys_sync.services.surroundings import Audit, Http, HttpReply, Log, Scratch, Storage
+from genesys_sync.services.transcription import (
+    Accepted,
+    Failed,
+    Heard,
+    NoSpeech,
+    Progress,
+    Provider,
+    ProviderLimits,
+    Speech,
+    Transcribed,
+    TranscriptionCheck,
+    TranscriptionJob,
+)
+from genesys_sync.services.transcription_request import TranscriptionRequest, answer_key, request_answered, work_folder
 from genesys_sync.services.uploads import Reported, Sent, UploadFile, Uploads, UploadStatus
 
 __all__ = [
+    "Accepted",
     "Action",
     "Actions",
     "Audit",
@@ -57,11 +72,13 @@ __all__ = [
     "Directive",
     "Downloaded",
     "Encoding",
+    "Failed",
     "Flow",
     "FlowRefused",
     "FlowTold",
     "Flows",
     "Genesys",
+    "Heard",
     "Http",
     "HttpReply",
     "Log",
@@ -70,13 +87,17 @@ __all__ = [
     "MediaPart",
     "MediaUrl",
     "NoFiles",
+    "NoSpeech",
     "NotConfirmed",
+    "Progress",
     "Prompt",
     "PromptAsset",
     "PromptAudio",
     "PromptForm",
     "PromptSound",
     "Prompts",
+    "Provider",
+    "ProviderLimits",
     "Published",
     "RecordingControl",
     "RecordingInfo",
@@ -87,15 +108,23 @@ __all__ = [
     "Scratch",
     "Sent",
     "Services",
+    "Speech",
     "Storage",
+    "Transcribed",
     "TranscriptFile",
     "TranscriptFiles",
+    "TranscriptionCheck",
+    "TranscriptionJob",
+    "TranscriptionRequest",
     "TranscriptionSettings",
     "Transcripts",
     "UploadFile",
     "UploadForm",
     "UploadStatus",
     "Uploads",
+    "answer_key",
+    "request_answered",
+    "work_folder",
 ]
 
 
@@ -112,6 +141,7 @@ class Services:
     audit: Audit
     actions: Actions
     log: Log
+    speech: Speech = field(default_factory=NoSpeech)
     redactor: Redactor = field(default_factory=Redactor)
 
     def now(self) -> datetime:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from genesys_sync.errors import PermanentError
 from genesys_sync.transcripts import Segment
 
 if TYPE_CHECKING:
@@ -174,3 +175,24 @@ class Speech(Protocol):
     def measure(self, name: str, outcome: str, *, since_request: float, since_call: float | None) -> None:
         """Count a transcription that has ended, with the seconds that it took."""
         ...
+
+
+class NoSpeech:
+    """`Speech` where the settings name no provider."""
+
+    names: Sequence[str] = ()
+
+    def provider(self, name: str) -> Provider[Any]:
+        """Raises PermanentError."""
+        raise PermanentError(f"there is no speech provider {name!r}: add a table [providers.{name}] to the settings")
+
+    def locale(self, name: str) -> str:  # noqa: ARG002 - there is none
+        """See `Speech.locale`."""
+        return ""
+
+    def callback_url(self, name: str) -> str | None:  # noqa: ARG002 - there is none
+        """See `Speech.callback_url`."""
+        return None
+
+    def measure(self, name: str, outcome: str, *, since_request: float, since_call: float | None) -> None:
+        """Nobody asks for these."""

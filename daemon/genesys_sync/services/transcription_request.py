@@ -117,6 +117,29 @@ class TranscriptionRequest:
             raise ValueError("the request for a transcript lacks something, or has it in another form") from None
 
 
+def request_answered(event: Event) -> Event:
+    """The request that a `transcription.answered` answers, as it was made. Raises ValueError for what is no answer."""
+    asked = event.body.get("asked")
+    if event.topic != Topic.TRANSCRIPTION_ANSWERED or not isinstance(asked, Mapping):
+        raise ValueError("the event is no answer to a request for a transcript")
+    try:
+        at = datetime.fromisoformat(str(asked.get("requestedAt")))
+        bare = Event.of(
+            Topic.TRANSCRIPTION_REQUESTED,
+            occurred_at=at,
+            organization_id=event.organization_id,
+            conversation_id=event.conversation_id,
+            recording_id=event.recording_id,
+            body=asked,
+        )
+    except ValueError:
+        raise ValueError("the answer tells nothing of its request") from None
+    made = TranscriptionRequest.of(bare).event(event.organization_id, at=at, day=event.day)
+    if made.id != event.body.get("request"):
+        raise ValueError("the answer belongs to another request than it says")
+    return made
+
+
 def work_folder(request: Event) -> str:
     """Where what belongs to a request lies in the archive until it has ended, and a file that belongs to no conversation for good."""
     return f"{FOLDER}/{request.day:%Y/%m/%d}/{request.id}"

@@ -212,6 +212,13 @@ class UploadSettings(Section):
     afterwards: Literal["move", "leave"] = "move"
 
 
+def _listening(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError('must be an address and a port, such as "127.0.0.1:8086"')
+    return value
+
+
 class PromptSettings(Section):
     """What prompts are converted to, and how they get to the platform."""
 
@@ -234,15 +241,50 @@ class HealthSettings(Section):
     @field_validator("listen")
     @classmethod
     def _address(cls, value: str) -> str:
-        host, colon, port = value.rpartition(":")
-        if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise ValueError('must be an address and a port, such as "127.0.0.1:8086"')
-        return value
+        return _listening(value)
 
     @property
     def address(self) -> tuple[str, int]:
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+
+class CallbacksSettings(Section):
+    """The listener to which speech providers send results; it runs where a provider has a secret to sign with."""
+
+    listen: str = "127.0.0.1:8087"
+    public_url: str | None = None
+    tolerance: PositiveDuration = timedelta(minutes=5)
+    body_limit: Size = 16 << 20
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return _listening(value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and (parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError('must be an http or https URL, such as "https://sync.example.com"')
+        if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
+            raise ValueError("must begin with https:// unless it names this machine: transcripts come this way")
+        return None if value is None else value.rstrip("/")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class ProviderSettings(Section):
+    """One speech provider: which code, what it speaks by default, what it signs with. `config` belongs to the provider itself."""
+
+    use: str
+    locale: str = ""
+    callback_secret_files: tuple[NamedPath, ...] = ()
+    config: dict[str, Any] = Field(default_factory=dict)
 
 
 class CostsSettings(Section):
@@ -306,10 +348,12 @@ class Settings(Section):
     upload: UploadSettings = UploadSettings()
     prompts: PromptSettings = PromptSettings()
     health: HealthSettings = HealthSettings()
+    callbacks: CallbacksSettings = CallbacksSettings()
     redaction: RedactionSettings = RedactionSettings()
     costs: CostsSettings = CostsSettings()
     log: LogSettings = LogSettings()
     sentry: SentrySettings = SentrySettings()
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     handlers: dict[str, HandlerSettings] = Field(default_factory=dict)
 
     @property

@@ -1,0 +1,92 @@
+"""A service that answers at once: `POST …/v1/audio/transcriptions`, the shape that hosted and self-hosted engines share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from genesys_sync.plugin import Heard, Progress, Provider, ProviderLimits, Services, Size, Transcribed, TranscriptionJob
+from genesys_sync_handlers._config import PositiveDuration
+from genesys_sync_handlers.providers._asking import ANSWER_LIMIT, ServiceConfig, form, parsed, refusal
+from genesys_sync_handlers.providers._reading import heard
+
+_PROMPT_LIMIT = 800
+"""Characters: engines keep about 224 tokens of a prompt, and drop its beginning."""
+
+
+class AtOnceConfig(ServiceConfig):
+    """One service.
+
+    url          everything before `/v1/audio/transcriptions`
+    key_file, key_env   where its key lies: a file, or an environment variable; neither for a service that asks for none
+    model        the model's name, as the service knows it
+    words        whether times of words are asked for; muting them in the sound needs them
+    max_bytes, max_seconds   what it takes; 0 is no limit
+    locales      what it understands; empty: whatever is asked for
+    timeout      how long one transcription may take, from the first byte sent to the last of the answer
+    """
+
+    model: str
+    words: bool = True
+    max_bytes: Size = 25_000_000
+    max_seconds: Annotated[float, Field(ge=0)] = 0.0
+    locales: tuple[str, ...] = ()
+    timeout: PositiveDuration = timedelta(minutes=15)
+
+
+class AtOnce(Provider[AtOnceConfig]):
+    """The language is the locale's, the phrases become the prompt. It knows no speakers, and redacts nothing."""
+
+    config_type = AtOnceConfig
+    _services: Services
+
+    @asynccontextmanager
+    async def running(self, services: Services) -> AsyncGenerator[None]:
+        """Reads the key; it is not read again."""
+        self._services = services
+        self._headers = self.config.headers(f"providers.{self.name}.config")
+        yield
+
+    async def limits(self) -> ProviderLimits:
+        """What the settings say: the service has no operation that tells."""
+        locales = frozenset(self.config.locales) or None
+        return ProviderLimits(locales=locales, max_bytes=self.config.max_bytes or None, max_seconds=self.config.max_seconds or None)
+
+    async def submit(self, job: TranscriptionJob) -> Progress:
+        """The result, or why there is none. The service knows no jobs: killed before the answer is kept, it is asked once more."""
+        values = [("model", self.config.model), ("language", job.locale.partition("-")[0].lower()), ("response_format", "verbose_json")]
+        values += [("timestamp_granularities[]", "segment")]
+        values += [("timestamp_granularities[]", "word")] if self.config.words else []
+        values += [("prompt", prompt)] if (prompt := _prompt(job)) else []
+        boundary = f"genesys-sync-{job.key}"
+        reply = await self._services.http.transfer(
+            "POST",
+            f"{self.config.url}/v1/audio/transcriptions",
+            headers={**self._headers, "Content-Type": f"multipart/form-data; boundary={boundary}", "Idempotency-Key": job.key},
+            body=form(boundary, values, name="file", media=job.media, content_type=job.content_type),
+            answer_limit=ANSWER_LIMIT,
+            timeout=self.config.timeout,
+        )
+        if not 200 <= reply.status < 300:
+            return refusal(reply, now=self._services.now())
+        parsed(reply)
+        return Transcribed(reply.body)
+
+    def read(self, document: bytes) -> Heard:
+        """See `Provider.read`."""
+        return heard(document)
+
+
+def _prompt(job: TranscriptionJob) -> str:
+    """The phrases, as many as a prompt holds."""
+    prompt = ""
+    for phrase in job.phrases:
+        longer = f"{prompt}, {phrase}" if prompt else phrase
+        if len(longer) > _PROMPT_LIMIT:
+            break
+        prompt = longer
+    return prompt

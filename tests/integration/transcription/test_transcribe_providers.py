@@ -1,0 +1,134 @@
+"""Transcripts on demand against the simulator's two providers: however the result comes, there is one job and one transcript."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from genesys_sync.transcripts import Transcript
+
+pytestmark = pytest.mark.anyio
+
+
+async def transcript(here):
+    (event,) = await here.events("transcript.archived")
+    return event, Transcript.from_dict(orjson.loads(await here.storage.read(event.body["transcript"]["key"])))
+
+
+def heard(model: Transcript) -> list[str]:
+    return sorted(word.text for segment in model.segments for word in segment.words)
+
+
+async def test_the_service_that_answers_at_once(rig) -> None:
+    """Words and segments of the answer become the model, whatever talks over whatever."""
+    async with rig() as here:
+        await here.request("whole", conversation_ended_at="2026-08-01T12:00:00.000Z")
+        completed = await here.completed()
+        event, model = await transcript(here)
+    assert heard(model) == sorted(here.said)
+    assert all([word.text for word in segment.words] == segment.text.split() for segment in model.segments)
+    assert (model.source, model.languages, event.body["source"]) == ("whole", ("en-US",), "whole")
+    assert (completed.body["outcome"], completed.body["provider"]) == ("completed", "whole")
+    assert completed.body["latencySeconds"] < 20
+    assert completed.body["afterCallSeconds"] > 86400
+    assert here.desk.counts["transcriptions"] == 1
+
+
+@pytest.mark.parametrize("how", ["fast", "duplicated", ""])
+async def test_a_result_that_is_called_back(rig, how: str) -> None:
+    """Also before the submission is answered, and also twice: the second copy is refused."""
+    async with rig(**({how: 1} if how else {})) as here:
+        await here.request(conversation_ended_at="2026-08-01T12:00:00.000Z")
+        completed = await here.completed()
+        event, model = await transcript(here)
+    assert heard(model) == sorted(here.said)
+    assert {segment.speaker.label for segment in model.segments} == {"internal", "external"}
+    assert len(here.desk.jobs) == 1
+    assert here.counted("accepted") == 1
+    assert here.counted("replayed") == (1 if how == "duplicated" else 0)
+    assert completed.body["latencySeconds"] < 15  # not by the ladder, whose first rung is 30 s
+    assert b"accepted" not in orjson.dumps(event.body)
+    assert here.files("transcriptions") in ([], [f"transcriptions/2026/08/01/{completed.body['request']}/job.json"])
+
+
+@pytest.mark.parametrize("how", ["lost", "bad_signature", "late"])
+async def test_a_result_that_is_not_called_back_is_asked_for(rig, how: str) -> None:
+    async with rig(ladder=("50ms", "100ms"), **{how: 1}) as here:
+        await here.request()
+        await here.completed()
+        await here.idle()
+        _, model = await transcript(here)
+        assert heard(model) == sorted(here.said)
+        assert (len(here.desk.jobs), here.counted("accepted")) == (1, 0)
+        assert here.files("transcriptions") == []  # what the provider sent is not kept beside the transcript
+
+
+async def test_a_provider_without_a_secret_is_asked_and_never_called_back(rig) -> None:
+    async with rig(ladder=("50ms",)) as here:
+        await here.request("asked")
+        await here.completed()
+        assert here.desk.counts["callbacks_sent"] == 0
+
+
+async def test_both_ways_at_the_same_time_make_one_transcript(rig) -> None:
+    """The callback and the question meet; the events are the same, and so are the files."""
+    async with rig(ladder=("1ms",)) as here:
+        await here.request()
+        await here.completed()
+        await here.idle()
+        assert len(await here.events("transcript.archived")) == len(await here.events("transcription.completed")) == 1
+        event, _ = await transcript(here)
+        for part in (event.body["raw"], event.body["transcript"]):
+            assert await here.storage.sha256(part["key"]) == part["sha256"]
+
+
+async def test_a_busy_provider_is_tried_again_under_the_same_key(rig) -> None:
+    async with rig(rate_limited=1, server_error=1) as here:
+        await here.request()
+        assert (await here.completed()).body["outcome"] == "completed"
+        assert len(here.desk.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "rules", "check"),
+    [
+        ({"locale": "xx-XX"}, {}, "locale"),
+        ({"seconds": 12.0, "silent": True}, {}, "audible"),
+        ({}, {"max_bytes": 1000}, "size"),
+        ({"silent": None}, {"max_seconds": 1}, "length"),
+        ({"sound": b"RIFF, and nothing that could be heard", "seconds": None}, {}, "media"),
+    ],
+)
+async def test_what_does_not_hold_is_refused_by_its_name_and_never_sent(rig, more, rules, check) -> None:
+    async with rig(**rules) as here:
+        await here.request(**more)
+        completed = await here.completed()
+        await here.idle()
+        assert (completed.body["outcome"], completed.body["check"]) == ("refused", check)
+        assert completed.body["sentence"]
+        assert (len(here.desk.jobs), await here.events("transcript.archived")) == (0, [])
+
+
+async def test_the_same_wish_is_one_request_and_another_locale_is_another(rig) -> None:
+    async with rig() as here:
+        first, again, other = await here.request(), await here.request(), await here.request(locale="en-GB")
+        await here.completed(2)
+        assert first.id == again.id != other.id
+        assert len(here.desk.jobs) == len(await here.events("transcript.archived")) == 2
+
+
+async def test_submissions_are_audited_actions_with_nothing_that_was_said(rig) -> None:
+    async with rig() as here:
+        await here.request()
+        await here.completed()
+        entries = [one.entry for one in await here.ledger.audit_entries(after=0, limit=100)]
+        found = {entry.action: entry for entry in entries}
+        assert found["transcription.submit"].outcome == found["transcription.complete"].outcome == "success"
+        assert found["transcription.complete"].facts["latencySeconds"] < 15
+        bodies = b"".join(orjson.dumps(event.body) for event in await here.ledger.events_about(CONVERSATION))
+        assert not any(f'"{word}"'.encode() in bodies for word in here.said)
+        tallies = await here.ledger.tallies()
+        assert {one.operation for one in tallies.actions} == {"transcription.submit"}
+
+
+CONVERSATION = "c0c0c0c0-0000-4000-8000-000000000001"
