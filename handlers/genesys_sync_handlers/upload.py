@@ -125,6 +125,7 @@ class Upload(Handler[UploadConfig]):
         backoff_base=timedelta(seconds=2),
         backoff_cap=timedelta(minutes=5),
     )
+    resumable = True
     _services: Services
     _inspectors: Inspectors
 

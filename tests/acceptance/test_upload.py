@@ -74,7 +74,7 @@ def test_files_and_folders_are_uploaded_without_a_daemon_and_what_is_no_recordin
     assert {line["fileName"]: line["md5"] for line in stored(platform)}["one_call.wav"] == digest
     again = here.call("upload", str(drop / "one call.wav"))
     assert again.returncode == 0
-    assert "uploaded, asked for on" in again.stdout
+    assert "uploaded already" in again.stdout
     assert len(stored(platform)) == 2, "the same content is uploaded once"
     assert here.call("upload", "--again", str(drop / "one call.wav")).returncode == 0
     assert len(stored(platform)) == 3, "unless it is told to"

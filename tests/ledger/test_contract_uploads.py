@@ -61,3 +61,15 @@ async def test_uploads_are_found_without_walking_through_everything_else(ledger:
         ).fetchall()
     )
     assert any("event_upload_requested" in str(row) for row in plan), plan
+
+
+async def test_what_is_gone_on_with_may_be_killed_more_often_than_others(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    await ledger.append([routed("upload", topic="upload.requested"), routed("archive")])
+    for _ in range(3):
+        await clock.advance(3600)
+        await ledger.claim({"upload": 1, "archive": 1}, worker="w", now_ms=clock.epoch_ms(), lease_ms=1)
+        await clock.advance(3600)
+        found = await ledger.return_expired(
+            now_ms=clock.epoch_ms(), max_crashes=3, max_crashes_of={"upload": 4}, announce=lambda _: (), abandoned=True
+        )
+    assert {record.handler: record.state for record in found} == {"upload": DeliveryState.READY, "archive": DeliveryState.DEAD}

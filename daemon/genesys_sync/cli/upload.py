@@ -107,9 +107,7 @@ def sentence(one: Followed) -> str:
     if one.problem or one.asked is None:
         return clean_text(one.problem)
     if one.good:
-        before = (
-            "" if one.asked.new else f", asked for on {clock_time(one.asked.event.occurred_at)} UTC; nothing more was sent than was missing"
-        )
+        before = f" already, asked for on {clock_time(one.asked.event.occurred_at)} UTC; nothing was sent" if one.earlier else ""
         return f"{one.path}: {one.state}{before}"
     return f"{one.path}: {one.state}: {clean_text(reason_of(one))}{_advice(one)}"
 
@@ -124,7 +122,7 @@ def reason_of(one: Followed) -> str:
 def _advice(one: Followed) -> str:
     if one.outcome is None and one.record is not None:
         return f"; `genesys-sync dead-letters replay {one.record.delivery_id}` tries it once more"
-    return "" if one.asked is not None and one.asked.new else "; it was tried before; --again tries it once more"
+    return "; it was tried before; --again tries it once more" if one.earlier else ""
 
 
 def as_json(one: Followed) -> dict[str, Any]:
@@ -168,10 +166,14 @@ def _shown(*, quiet: bool) -> Iterator[Show]:
                 size = int(one.asked.event.body["bytes"])
                 if one.path not in tasks:
                     tasks[one.path] = bars.add_task("", total=size)
-                done = size if one.state.good else max(one.sent, 0)
-                bars.update(tasks[one.path], completed=done, description=f"{clean_text(one.path.name)}: {one.state}", visible=not one.over)
+                done = size if one.stored or one.state.good else one.sent
+                bars.update(tasks[one.path], completed=done, description=f"{clean_text(one.path.name)}: {_now(one)}", visible=not one.over)
 
         yield show
+
+
+def _now(one: Followed) -> str:
+    return "stored, waits for the platform's report" if one.stored else one.state.value
 
 
 def _plain_lines() -> Show:
@@ -182,7 +184,7 @@ def _plain_lines() -> Show:
             if one.asked is None or one.over:
                 continue
             size = int(one.asked.event.body["bytes"]) or 1
-            line = f"{one.path}: {one.state}" + (f", {one.sent * 10 // size * 10} % sent" if one.sent else "")
+            line = f"{one.path}: {_now(one)}" + (f", {one.sent * 10 // size * 10} % sent" if one.sent else "")
             trouble = one.record.last_error if one.record is not None else ""
             line += f" ({clean_text(trouble)})" if trouble and not one.sent else ""
             if told.get(one.path) != line:

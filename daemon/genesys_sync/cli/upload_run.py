@@ -41,17 +41,16 @@ LOOK_SECONDS: Final = 0.5
 ABSENT_LOOKS: Final = 30
 """So many looks in a row must find no daemon: one that is only being restarted shall have its ledger back."""
 
-CRASHES_MOST: Final = 1000
-"""Whoever ends this command again and again means the command, not the file: media are decoded in processes of their own."""
-
 
 @dataclass(slots=True)
 class Followed:
-    """One file of the command, and how it stands. `problem`: why it was not even asked for; `sent`: bytes on their way, where known."""
+    """One file of the command, and how it stands. `problem`: why it was not even asked for; `earlier`: it was over before this call;
+    `sent`: bytes on their way, where known."""
 
     path: Path
     asked: Asked | None = None
     problem: str = ""
+    earlier: bool = False
     state: UploadState = UploadState.WAITING
     outcome: Event | None = None
     record: DeliveryRecord | None = None
@@ -60,6 +59,11 @@ class Followed:
     @property
     def over(self) -> bool:
         return bool(self.problem) or (self.asked is not None and self.state.final)
+
+    @property
+    def stored(self) -> bool:
+        """The store has it; the platform has not reported on it yet."""
+        return not self.over and self.record is not None and self.record.snoozes > 0
 
     @property
     def good(self) -> bool:
@@ -168,7 +172,7 @@ async def _alone(
                 ),
                 clock=clock,
                 metrics=metrics,
-                settings=settings.dispatch.model_copy(update={"max_crashes": CRASHES_MOST}),
+                settings=settings.dispatch,
                 worker=f"{socket.gethostname()}:{os.getpid()}",
             )
             on_the_way = platform.uploads.on_the_way
@@ -199,6 +203,9 @@ async def _ask_all(place: _Place, work: Work) -> None:
         )
         if known is not None:
             one.asked = Asked(one.asked.event, one.asked.revision, new=known.new)
+        elif not one.asked.new:
+            await _look(place, one)
+            one.earlier = one.state.final
 
 
 async def _follow(place: _Place, work: Work, *, held: Callable[[], bool]) -> None:

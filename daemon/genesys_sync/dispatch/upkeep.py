@@ -17,6 +17,9 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent, Router
 from genesys_sync.settings import DispatchSettings
 
+CRASHES_OF_RESUMABLE: Final = 1000
+"""In a row, of a handler whose runs go on where they were: it is not what kills the process."""
+
 GAUGES_EVERY: Final = 10.0
 """Seconds between two readings of the ledger's counts."""
 
@@ -44,6 +47,8 @@ class Upkeep:
         self._metrics = metrics
         self._settings = settings
         self._runs = runs
+        lenient = max(settings.max_crashes, CRASHES_OF_RESUMABLE)
+        self._max_crashes_of = {loaded.name: lenient for loaded in handlers if loaded.handler.resumable}
 
     async def welcome_new_handlers(self) -> None:
         """A handler that never had a delivery gets one for each event of its topics recorded within its time limit.
@@ -118,6 +123,7 @@ class Upkeep:
         returned = await self._ledger.return_expired(
             now_ms=self._clock.epoch_ms(),
             max_crashes=self._settings.max_crashes,
+            max_crashes_of=self._max_crashes_of,
             announce=announce,
             audit=lambda record: [burial_entry(record.delivery_id, record.handler, record.reason, record.attempts, at=at)],
             abandoned=abandoned,

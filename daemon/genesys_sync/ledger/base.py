@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from genesys_sync.audit import AuditEntry, Numbered, Seal
@@ -258,14 +259,15 @@ class Ledger(ABC):
         *,
         now_ms: int,
         max_crashes: int,
+        max_crashes_of: Mapping[str, int] = MappingProxyType({}),
         announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
         audit: Callable[[DeliveryRecord], Sequence[AuditEntry]] = lambda _: (),
         abandoned: bool = False,
     ) -> list[DeliveryRecord]:
         """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again, from the second such
-        end in a row on apart from others that fared alike. After `max_crashes` in a row it is dead with HANDLER_CRASHED, and what
-        `announce` and `audit` (pure; called in the writer) make of it is recorded in the same commit. Returns the deliveries found,
-        as they stand now."""
+        end in a row on apart from others that fared alike. After `max_crashes` in a row (or what `max_crashes_of` says of its handler)
+        it is dead with HANDLER_CRASHED, and what `announce` and `audit` (pure; called in the writer) make of it is recorded in the same
+        commit. Returns the deliveries found, as they stand now."""
 
     @abstractmethod
     async def next_due(self, handlers: Sequence[str]) -> int | None:

@@ -99,7 +99,7 @@ def return_expired(
     effects: Effects,
     *,
     now_ms: int,
-    max_crashes: int,
+    max_crashes: Callable[[str], int],
     announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
     audit: Callable[[DeliveryRecord], Sequence[AuditEntry]],
     abandoned: bool,
@@ -114,7 +114,7 @@ def return_expired(
     ended_by_ms = END_OF_TIME_MS if abandoned else now_ms
     for event_seq, handler, fence, crashes in run(connection, "expired_leases", ended_by_ms=ended_by_ms, limit=MAX_EXPIRED):
         key = {"event_seq": event_seq, "handler": handler}
-        dead = crashes + 1 >= max_crashes
+        dead = crashes + 1 >= max_crashes(handler)
         suspects += crashes + 1 >= SUSPECT_FROM
         verdict = Verdict(
             state=DeliveryState.DEAD if dead else DeliveryState.READY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -135,13 +136,20 @@ class SqliteLedger(Ledger):
         *,
         now_ms: int,
         max_crashes: int,
+        max_crashes_of: Mapping[str, int] = MappingProxyType({}),
         announce: Callable[[DeliveryRecord], Sequence[RoutedEvent]],
         audit: Callable[[DeliveryRecord], Sequence[AuditEntry]] = lambda _: (),
         abandoned: bool = False,
     ) -> list[DeliveryRecord]:
         return await self._write(
             lambda connection, effects: deliveries.return_expired(
-                connection, effects, now_ms=now_ms, max_crashes=max_crashes, announce=announce, audit=audit, abandoned=abandoned
+                connection,
+                effects,
+                now_ms=now_ms,
+                max_crashes=lambda handler: max_crashes_of.get(handler, max_crashes),
+                announce=announce,
+                audit=audit,
+                abandoned=abandoned,
             )
         )
 
