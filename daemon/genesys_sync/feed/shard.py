@@ -245,11 +245,11 @@ class Shard:
         """The successor is live: leave the link, or, where it has ended by itself, record what neither may have brought."""
         self._note(link.ending or Ending(cause=link.cause))
         await self._keeper.promote()
+        await self._was_deaf(successor.live_ms)
         if link.ending is None:
             await link.leave()
         elif link.heard_ms < successor.live_ms:
             await self._kit.backfill.missed(link.heard_ms, successor.live_ms, link.ending.cause)
-        await self._was_deaf(successor.live_ms)
         self._links.remove(link)
         group.start_soon(self._abandon, link.channel.id)
         _log.info(
