@@ -292,14 +292,14 @@ class Handler(ABC, Generic[ConfigT]):
     topics       the topics it takes when the settings name none; globs allowed
     policy       the policy where the settings do not say otherwise; a handler may set its own in `__init__`, where it follows from
                  the configuration. From `running` on it is the one in force
+    resumable    a run that ended with its process is gone on with where it was, and what could crash runs in processes of its own: so
+                 being killed many times in a row (`dispatch.max_crashes`) is not held against its deliveries
     """
 
     config_type: ClassVar[type]
     topics: ClassVar[Sequence[str]] = ()
     policy: Policy = Policy()
     resumable: ClassVar[bool] = False
-    """A run that ended with its process is gone on with where it was, and what could crash runs in processes of its own: so being killed
-    many times in a row (`dispatch.max_crashes`) is not held against its deliveries."""
 
     def __init__(self, name: str, config: ConfigT) -> None:
         """No I/O here: `name` is the key in the settings, `config` is validated."""

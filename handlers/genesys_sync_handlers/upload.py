@@ -6,17 +6,21 @@ stored already is not sent again, even if the file is gone from the disk meanwhi
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import anyio
-from pydantic import Field
+import anyio.to_thread
+from pydantic import Field, model_validator
 
 from genesys_sync.plugin import (
+    ConfigurationError,
     Delivery,
     Done,
     Event,
@@ -32,6 +36,7 @@ from genesys_sync.plugin import (
     Snooze,
     StorageError,
     Topic,
+    TranscriptionRequest,
     UploadFile,
     UploadStatus,
 )
@@ -58,6 +63,8 @@ class UploadConfig(HandlerConfig):
     workers        processes that look inside
     memory         what each of them may use
     report_within  how long after the upload the platform may take to report on it
+    transcribe     the speech provider that transcribes what was uploaded; empty: nothing is transcribed
+    locale         in which language it is spoken, BCP 47; needed with `transcribe`
     """
 
     max_size: Annotated[Size, Field(ge=1)] = 2 << 30
@@ -81,6 +88,14 @@ class UploadConfig(HandlerConfig):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     memory: Annotated[Size, Field(ge=_LEAST_MEMORY)] = 1 << 30
     report_within: PositiveDuration = timedelta(hours=24)
+    transcribe: str = ""
+    locale: str = ""
+
+    @model_validator(mode="after")
+    def _spoken(self) -> Self:
+        if self.transcribe and not self.locale:
+            raise ValueError('locale: is needed with transcribe, such as "en-US"')
+        return self
 
 
 class _Unfit(Exception):
@@ -132,12 +147,21 @@ class Upload(Handler[UploadConfig]):
     @asynccontextmanager
     async def running(self, services: Services) -> AsyncGenerator[None]:
         """See `Handler.running`."""
+        self._require_provider(services)
         self._services = services
         self._inspectors = Inspectors(workers=self.config.workers, memory=self.config.memory)
         try:
             yield
         finally:
             await self._inspectors.aclose()
+
+    async def check(self, services: Services) -> None:
+        """Proves that the speech provider is there, where one is named."""
+        self._require_provider(services)
+
+    def _require_provider(self, services: Services) -> None:
+        if self.config.transcribe and self.config.transcribe not in services.speech.names:
+            raise ConfigurationError(f"config.transcribe: there is no table [providers.{self.config.transcribe}]")
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """Afterwards the platform has the file and has said what became of it, or it is told why not."""
@@ -152,7 +176,7 @@ class Upload(Handler[UploadConfig]):
             return self._not_yet(sent, delivery)
         if reported.status is UploadStatus.FAILURE:
             return self._failed(event, PLATFORM_FAILURE, reported.reason or "the platform gives no reason")
-        return self._completed(event, file, sent, reported)
+        return self._completed(event, file, sent, reported, await self._to_transcribe(event, file))
 
     async def _fit(self, wanted: _Wanted, delivery: Delivery) -> UploadFile:
         """The file, proved; what an earlier run proved is not proved again while it has not changed. Raises _Unfit."""
@@ -220,7 +244,35 @@ class Upload(Handler[UploadConfig]):
         delay = min(_FIRST_LOOK * 1.5 ** min(delivery.snoozes, 30), _LONGEST_LOOK)
         return Snooze("stored; the platform has not reported on it yet", timedelta(seconds=delay))
 
-    def _completed(self, event: Event, file: UploadFile, sent: Sent, reported: Reported) -> Outcome:
+    async def _to_transcribe(self, event: Event, file: UploadFile) -> list[Event]:
+        """The request for a transcript, where the settings want one, with a copy of the sound in the archive for it."""
+        if not self.config.transcribe:
+            return []
+        services, sha256, now = self._services, str(event.body["sha256"]), self._services.now()
+        key = f"transcriptions/uploads/{sha256}.{file.facts['container']}"
+        if await services.storage.size(key) is None:
+            async with services.scratch.file() as copy:
+                try:
+                    await anyio.to_thread.run_sync(_copied, file.path, copy)
+                except FileNotFoundError:
+                    services.log.warning("not_transcribed", event_id=event.id, action="the file was taken away before it was transcribed")
+                    return []
+                except OSError as error:
+                    raise StorageError(f"a copy to be transcribed cannot be made: {error.strerror}") from None
+                await services.storage.adopt(copy, key)
+        request = TranscriptionRequest(
+            provider=self.config.transcribe,
+            locale=self.config.locale,
+            key=key,
+            sha256=sha256,
+            size=file.bytes,
+            content_type=file.content_type,
+            seconds=file.facts.get("duration"),
+            silent="MEDIA_SILENT" in file.facts.get("warnings", ()),
+        )
+        return [request.event(event.organization_id, at=now, day=now.date(), parent=event)]
+
+    def _completed(self, event: Event, file: UploadFile, sent: Sent, reported: Reported, emit: list[Event]) -> Outcome:
         self._services.audit.record("upload.complete", event.id, status=reported.status.value, bytes=file.bytes)
         self._services.log.info("uploaded", event_id=event.id, status=reported.status.value, bytes=file.bytes)
         body = {
@@ -230,7 +282,7 @@ class Upload(Handler[UploadConfig]):
             "md5Echoed": sent.md5_echoed,
             **file.facts,
         }
-        return Done((self._outcome(event, Topic.UPLOAD_COMPLETED, body),), f"the platform reports {reported.status}")
+        return Done((self._outcome(event, Topic.UPLOAD_COMPLETED, body), *emit), f"the platform reports {reported.status}")
 
     def _failed(self, event: Event, reason: str, detail: str) -> Outcome:
         self._services.audit.record("upload.complete", event.id, outcome="failure", reason=str(reason))
@@ -246,6 +298,14 @@ class Upload(Handler[UploadConfig]):
             revision=int(event.body.get("revision", 1)),
             body=body,
         )
+
+
+def _copied(source: Path, target: Path) -> None:
+    """A durable copy, for the owner alone."""
+    with source.open("rb") as here, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as there:
+        shutil.copyfileobj(here, there, 1 << 20)
+        there.flush()
+        os.fsync(there.fileno())
 
 
 def _identity(event: Event) -> dict[str, Any]:

@@ -159,6 +159,29 @@ def test_killed_at_random_points_it_ends_once_with_the_right_content(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_daemon_that_is_killed_twenty_times_while_it_uploads_ends_it_once(
+    simulator: Callable[..., Any], daemon: Callable[..., Any], tmp_path: Path, wait: Callable[..., Any]
+) -> None:
+    platform = simulator(scenario(resumable=True, bandwidth=2_000_000))
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    digest = wav(drop / "long.wav", 40_000_044)
+    here = daemon(platform, *QUICK, f'upload.folder="{drop}"')
+    moments = random.Random(20)
+    for _ in range(20):
+        here.start()
+        time.sleep(moments.uniform(0.5, 3.0))
+        here.kill()
+    here.start()
+    wait((drop / "done" / "long.wav").exists, seconds=90, what="the file put away as done")
+    assert here.stop() == 0
+    [line] = stored(platform)
+    assert (line["md5"], len(platform.truth("upload_stored"))) == (digest, 1)
+    assert line["bytesReceived"] <= line["bytes"] * 1.1
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_gigabytes_stay_below_150_mebibytes_of_memory_all_processes_together(
     simulator: Callable[..., Any], daemon: Callable[..., Any], tmp_path: Path

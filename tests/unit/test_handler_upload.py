@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from genesys_sync.errors import PermanentError, ReasonCode, TransientError
+from genesys_sync.errors import ConfigurationError, PermanentError, ReasonCode, TransientError
 from genesys_sync.events import Event
-from genesys_sync.plugin import Done, Reported, Snooze, UploadStatus
+from genesys_sync.plugin import Done, Reported, Snooze, TranscriptionRequest, UploadStatus
 from genesys_sync.testing import make_event
 from genesys_sync_handlers._report import Fault, Report
 from genesys_sync_handlers._uploadable import refusal
@@ -161,3 +161,27 @@ def test_pictures_without_sound_are_refused() -> None:
     found = refusal(report, max_duration=timedelta(1), containers=frozenset({"mp4"}), codecs=frozenset({"aac"}))
     assert found is not None
     assert found[0] == "NO_AUDIO"
+
+
+async def test_where_a_provider_is_named_what_was_uploaded_is_to_be_transcribed_from_a_copy(
+    handler_harness: Harness, tmp_path: Path
+) -> None:
+    async with handler_harness(Upload) as harness:
+        object.__setattr__(harness.handler, "config", harness.handler.config.model_copy(update={"transcribe": "jobs", "locale": "en-US"}))
+        event = asked(tmp_path / "call.wav", wav(1))
+        outcome = await harness.handle(event)
+        completed, wish = outcome.emit
+        assert (completed.topic, wish.topic) == ("upload.completed", "transcription.requested")
+        request = TranscriptionRequest.of(wish)
+        assert (request.provider, request.locale, request.size, request.seconds) == ("jobs", "en-US", len(wav(1)), 1.0)
+        assert await harness.storage.sha256(request.key) == request.sha256 == event.body["sha256"]
+        (tmp_path / "call.wav").unlink()
+        assert len((await harness.handle(event)).emit) == 2, "run twice it finds its copy"
+
+
+async def test_a_provider_that_is_not_there_is_a_fault_of_the_settings(handler_harness: Harness) -> None:
+    with pytest.raises(ConfigurationError, match=r"providers\.nobody"):
+        async with handler_harness(Upload, {"transcribe": "nobody", "locale": "en-US"}):
+            pass
+    with pytest.raises(ConfigurationError, match="locale"):
+        handler_harness(Upload, {"transcribe": "nobody"})
