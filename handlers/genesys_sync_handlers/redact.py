@@ -83,8 +83,8 @@ class Redact(Handler[RedactConfig]):
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:  # noqa: ARG002 - the event says everything
         """Afterwards the redacted transcript, its report and the spans for the sound lie in the archive, all of them or not all; the
         report last. A run that finds the report of this very transcript repeats its result."""
-        if event.conversation_id is None or not is_canonical_uuid(event.conversation_id):
-            raise PermanentError("the event names no conversation", code=ReasonCode.ID_INVALID)
+        if event.conversation_id is not None and not is_canonical_uuid(event.conversation_id):
+            raise PermanentError("the event's conversation id is no canonical UUID", code=ReasonCode.ID_INVALID)
         source = event.body["transcript"]
         report_key = redacted_key(source["key"].removesuffix(".json") + ".redaction.json")
         body = await self._kept(report_key, source["sha256"])
@@ -160,8 +160,10 @@ class Redact(Handler[RedactConfig]):
     async def _write_spans(self, event: Event, redaction: Redaction, key: str) -> None:
         """One file for each recording, to which every transcript of it adds; for the communication where no recording is named."""
         stretches = [(span.start, span.end, ALL if span.channel is None else span.channel) for span in redaction.spans]
+        if event.conversation_id is None:
+            return  # a file that was given to be transcribed: it is somebody else's, and not muted
         for identity in event.body["recordingIds"] or [event.body["communicationId"]]:
-            place = spans_key(event.day, event.conversation_id or "", identity)
+            place = spans_key(event.day, event.conversation_id, identity)
             async with self._spans:
                 try:
                     before: bytes | None = await self._services.storage.read(place, limit=_LIMIT)

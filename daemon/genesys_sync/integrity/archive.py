@@ -32,7 +32,7 @@ STALE_AFTER = timedelta(hours=6)
 
 _INCOMING = ".incoming"
 _NOT_GONE = "the ledger says that redaction removed this: remove it, it holds what must not be kept"
-_TREES = ("recordings", "orphans", "transcripts")
+_TREES = ("recordings", "orphans", "transcripts", "transcriptions")
 _BESIDE = ("quarantine", "redacted")
 _TOPS = (*_TREES, *(f"{beside}/{tree}" for beside in _BESIDE for tree in _TREES))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -175,7 +175,8 @@ class ArchiveCheck:
     async def _stranger(self, key: str, *, count: bool) -> Flaw | None:
         """A file that no event names: unfinished while a delivery of its recording may still run, foreign otherwise."""
         folder, _, name = key.rpartition("/")
-        # a transcript's name begins with its communication, which no event bears as an id of its own: its conversation does
+        # a transcript's name begins with its communication, which no event bears as an id of its own: its conversation does, and what
+        # belongs to a request for a transcript lies in a folder of the request's id
         known_by = folder.rpartition("/")[2] if _is_speech(key) else name.partition(".")[0]
         deliveries = await self._ledger.find(known_by)
         if any(delivery.state in {DeliveryState.READY, DeliveryState.LEASED} for delivery in deliveries):
@@ -200,7 +201,7 @@ def _said_to_be(one: Expected) -> str:
 
 
 def _is_speech(key: str) -> bool:
-    return key.startswith(("transcripts/", "redacted/"))
+    return key.startswith(("transcripts/", "transcriptions/", "redacted/"))
 
 
 # --- in worker threads

@@ -5,6 +5,7 @@
 | `transcript.archived` | the platform's file, our model and its forms, and the sidecar that names them |
 | `transcript.redacted`, `media.redacted` | the redacted copies and their report |
 | … what it names as `removed` | nothing |
+| `transcription.requested` | the file, if it was given by hand; a recording has events of its own |
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from genesys_sync.events import Event, Topic
 from genesys_sync.integrity.expected import Expected
 
-TOPICS = (Topic.TRANSCRIPT_ARCHIVED, Topic.TRANSCRIPT_REDACTED, Topic.MEDIA_REDACTED)
+TOPICS = (Topic.TRANSCRIPT_ARCHIVED, Topic.TRANSCRIPT_REDACTED, Topic.MEDIA_REDACTED, Topic.TRANSCRIPTION_REQUESTED)
 
 
 def removed(events: Iterable[Event]) -> frozenset[str]:
@@ -32,6 +33,10 @@ def expected_speech(events: Iterable[Event]) -> list[Expected]:
     for event in sorted(events, key=lambda event: (_revision(event), event.occurred_at, event.id)):
         if event.topic not in TOPICS:
             continue
+        if event.topic == Topic.TRANSCRIPTION_REQUESTED:
+            given = _given(event)
+            found.update({} if given is None else {given.places[0]: given})
+            continue
         subject = str(event.body.get("communicationId") or event.recording_id or event.conversation_id)
         parts = list(_parts(event.body))
         for part in parts:
@@ -43,6 +48,14 @@ def expected_speech(events: Iterable[Event]) -> list[Expected]:
     for key, (subject, named) in sidecars.items():
         found[key] = Expected(subject, (key,), None, parts=named, grows=True)
     return list(found.values())
+
+
+def _given(event: Event) -> Expected | None:
+    """A file that was given to be transcribed."""
+    source = event.body.get("source")
+    if not isinstance(source, Mapping) or not str(source.get("key")).startswith("transcriptions/"):
+        return None
+    return Expected(event.id, (str(source["key"]),), source.get("sha256"), source.get("bytes"))
 
 
 def _parts(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
