@@ -51,6 +51,14 @@ class Still:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """A file that was asked for, as it was then."""
+
+    event_id: str
+    sight: Sight
+
+
 def noted(before: Mapping[str, Still], seen: Mapping[str, Sight], at: float) -> dict[str, Still]:
     """What is known of the folder's files after one more look: whoever has changed begins anew, whoever is gone is forgotten. Pure."""
     return {name: kept if (kept := before.get(name)) and kept.sight == sight else Still(sight, at) for name, sight in seen.items()}
@@ -83,7 +91,7 @@ class UploadWatch:
         self._clock = clock
         self._organization = organization
         self._known: dict[str, Still] = {}
-        self._asked: dict[str, str] = {}
+        self._asked: dict[str, Underway] = {}
         self._over: dict[str, Sight] = {}
         self._trouble = ""
 
@@ -121,7 +129,8 @@ class UploadWatch:
         now = self._clock.monotonic()
         self._known = noted(self._known, seen, now)
         self._over = {name: sight for name, sight in self._over.items() if seen.get(name) == sight}
-        self._asked = {name: event for name, event in self._asked.items() if name in seen}
+        # one that was replaced under its name is another file: it has its own turn, and is not put away for the first
+        self._asked = {name: asked for name, asked in self._asked.items() if seen.get(name) == asked.sight}
         await self._clear_away()
         for name in settled(self._known, now, self._settle):
             if len(self._asked) >= ASKED_MOST:
@@ -133,7 +142,7 @@ class UploadWatch:
         sight = self._known[name].sight
         earlier = await self._remembered(name, sight)
         if earlier is not None:
-            self._asked[name] = earlier
+            self._asked[name] = Underway(earlier, sight)
             return
         try:
             file = await describe(self._folder / name)
@@ -151,7 +160,7 @@ class UploadWatch:
             organization_id=self._organization(),
             actor="upload.watch",
         )
-        self._asked[name] = asked.event.id
+        self._asked[name] = Underway(asked.event.id, sight)
         _log.info("upload_asked_for" if asked.new else "content_known_already", event_id=asked.event.id, bytes=file.bytes)
 
     async def _remembered(self, name: str, sight: Sight) -> str | None:
@@ -164,22 +173,22 @@ class UploadWatch:
         return None
 
     async def _clear_away(self) -> None:
-        for name, event_id in list(self._asked.items()):
-            found = await self._ledger.events_about(event_id)
-            records = await self._ledger.find(event_id)
+        for name, asked in list(self._asked.items()):
+            found = await self._ledger.events_about(asked.event_id)
+            records = await self._ledger.find(asked.event_id)
             standings = [Standing(record.handler, record.state, record.reason) for record in records]
             state = state_of(standings, await outcome_of(self._ledger, found[0]) if found else None)
             if not state.final:
                 continue
             del self._asked[name]
-            self._over[name] = self._known[name].sight
-            _log.info("upload_over", event_id=event_id, state=state.value)
+            self._over[name] = asked.sight
+            _log.info("upload_over", event_id=asked.event_id, state=state.value)
             if self._move:
-                await self._put_away(name, state)
+                await self._put_away(name, asked.sight, state)
 
-    async def _put_away(self, name: str, state: UploadState) -> None:
+    async def _put_away(self, name: str, sight: Sight, state: UploadState) -> None:
         try:
-            await to_thread.run_sync(partial(_put_away, self._folder, name, DONE if state.good else FAILED))
+            await to_thread.run_sync(partial(_put_away, self._folder, name, sight, DONE if state.good else FAILED))
         except OSError as error:
             _log.warning("file_not_moved", error=error.strerror or type(error).__name__, action="move it by hand; it is not uploaded again")
 
@@ -206,8 +215,11 @@ def _some(entries: Iterable[os.DirEntry[str]]) -> Iterable[os.DirEntry[str]]:
     return (entry for _, entry in zip(range(LISTED_MOST), entries, strict=False))
 
 
-def _put_away(folder: Path, name: str, where: str) -> None:
-    """Moved under its own name, or with a number where that is taken."""
+def _put_away(folder: Path, name: str, sight: Sight, where: str) -> None:
+    """Moved under its own name, or with a number where that is taken; left where it is when it is another file by now."""
+    state = (folder / name).stat(follow_symlinks=False)
+    if Sight(state.st_size, state.st_mtime_ns) != sight:
+        return
     target = folder / where
     target.mkdir(exist_ok=True)
     source = Path(name)

@@ -187,3 +187,18 @@ async def test_a_folder_that_nobody_uploads_from_is_a_fault_of_the_settings(ledg
 def test_how_an_upload_stands(states: list[DeliveryState], topic: str | None, status: str, expected: UploadState) -> None:
     outcome = None if topic is None else make_event(topic, body={"status": status})
     assert state_of([Standing("upload", state, None) for state in states], outcome) is expected
+
+
+async def test_a_file_that_takes_anothers_name_is_not_put_away_for_it(ledger: Ledger, drop: Path, fake_clock: FakeClock) -> None:
+    watch = UploadWatch(drop, UploadSettings(), ledger=ledger, router=ROUTER, clock=fake_clock, organization=lambda: ORGANIZATION)
+    (drop / "call.wav").write_bytes(b"sound")
+    await watch.turn()
+    await fake_clock.advance(11)
+    await watch.turn()
+    (drop / "call.wav").write_bytes(b"another sound")
+    await finish(ledger, fake_clock, "upload.completed", status="Success")
+    await watch.turn()
+    assert (drop / "call.wav").read_bytes() == b"another sound"
+    await fake_clock.advance(11)
+    await watch.turn()
+    assert [upload.asked.event.body["bytes"] for upload in await ledger.uploads()] == [13, 5]
