@@ -232,12 +232,13 @@ async def test_headers_that_the_store_refuses_lead_to_a_new_address(spoil: str, 
 async def test_content_that_does_not_fit_its_md5_is_stored_nowhere(resumable: bool, opened: Open) -> None:
     async with opened(resumable=resumable) as place:
         wrong = replace(place.file, md5=hashlib.md5(b"another", usedforsecurity=False).hexdigest())
-        with pytest.raises(TransientError) as caught:
+        with pytest.raises(PermanentError) as caught:
             await place.service.send("dlv_1", wrong)
         assert place.stored() == []
-        assert caught.value.code is ReasonCode.REQUEST_REFUSED
+        assert caught.value.code is ReasonCode.MEDIA_CHANGED
+        assert sum(one["bytesReceived"] for one in place.uploads()) <= 4 * SIZE, "nor is it sent again for ever"
         assert "X-Amz" not in str(caught.value)
-        assert place.entries[-1].outcome == "failure"
+        assert place.entries[-1].outcome == "refused"
 
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "touched", "gone"])

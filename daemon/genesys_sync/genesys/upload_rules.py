@@ -25,6 +25,7 @@ _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connec
 """Headers of the connection: what they must be is not the platform's to say."""
 _RANGE: Final = re.compile(r"(?:bytes[= ])?0-(\d{1,18})")
 _EXPIRED: Final = re.compile(rb"request has expired|<Code>\s*(?:ExpiredToken|RequestExpired|ExpiredRequest)\s*</Code>", re.IGNORECASE)
+_OTHER_MD5: Final = re.compile(rb"<Code>\s*BadDigest\s*</Code>")
 _MD5: Final = re.compile(r'"?([0-9a-fA-F]{32})"?')
 _NOT_A_RANGE_STORE: Final = frozenset({400, 405, 411, 412, 416, 501})
 _DONE: Final = frozenset({200, 201, 204})
@@ -121,6 +122,8 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, *, total: int, a
         return Step(Kind.ONWARD, have=min(confirmed(headers.get("Range", "")), total), status=status)
     if 400 <= status < 500 and _EXPIRED.search(body):
         return Step(Kind.ANEW, status=status, code=ReasonCode.MEDIA_URL_EXPIRED)
+    if not asked and _OTHER_MD5.search(body):
+        return Step(Kind.AGAIN, status=status, code=ReasonCode.MEDIA_CHANGED)
     if (asked or ranged) and status in _NOT_A_RANGE_STORE:
         return Step(Kind.WHOLE, status=status, code=ReasonCode.REQUEST_REFUSED)
     if status in {403, 404, 410}:

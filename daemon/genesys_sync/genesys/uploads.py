@@ -18,7 +18,7 @@ import aiohttp
 
 from genesys_sync.backoff import full_jitter
 from genesys_sync.clock import Clock
-from genesys_sync.errors import ReasonCode, TransientError
+from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.media import HostRule
@@ -35,7 +35,8 @@ from genesys_sync.settings import GenesysSettings
 INTERRUPTIONS_MAX: Final = 8
 """In a row, without a byte more confirmed; then it is the dispatcher's to wait."""
 _REFUSAL_WEIGHT: Final = 2
-"""An address that is refused and has not expired is not asked for eight times."""
+_REFUSED: Final = frozenset({ReasonCode.FORBIDDEN, ReasonCode.NOT_FOUND, ReasonCode.REQUEST_REFUSED, ReasonCode.MEDIA_CHANGED})
+"""What the store means is not sent eight times."""
 _BACKOFF_BASE: Final = 0.5
 _BACKOFF_CAP: Final = 15.0
 _MARGIN: Final = timedelta(minutes=5)
@@ -149,7 +150,12 @@ class _Run:
             best = max(best, self._confirmed)
             if step.kind is Kind.ANEW:
                 self._begun, self._confirmed, best = None, 0, 0
-                failures += 0 if step.code is ReasonCode.MEDIA_URL_EXPIRED else _REFUSAL_WEIGHT
+            failures += _REFUSAL_WEIGHT if step.code in _REFUSED else 0
+            if failures > INTERRUPTIONS_MAX and step.code is ReasonCode.MEDIA_CHANGED:
+                raise PermanentError(
+                    "the store finds another MD5 than the file had: the file was changed, or its bytes are changed on their way",
+                    code=step.code,
+                )
             if failures > INTERRUPTIONS_MAX:
                 told = f"answered {step.status}" if step.status else "cannot be reached, or broke the transfer off"
                 raise TransientError(f"the upload does not get on: the store {told}", code=step.code)
