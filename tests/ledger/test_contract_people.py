@@ -78,6 +78,29 @@ async def test_the_oldest_ready_delivery_is_the_longest_overdue(ledger: Ledger, 
     await ledger.settle(claim, DONE, now_ms=clock.epoch_ms())
 
 
+async def test_each_handler_has_its_own_oldest_ready_delivery(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    first = clock.epoch_ms()
+    await ledger.append([routed("archive"), routed("verify")])
+    await clock.advance(5)
+    await ledger.append([routed("archive"), routed("webhook")])
+    await claim_all(ledger, clock, "verify")
+    assert (await ledger.counts(now_ms=clock.epoch_ms())).oldest_ready_of == {"archive": first, "webhook": first + 5000}
+    assert (await ledger.counts(now_ms=first)).oldest_ready_of == {"archive": first}, "what is due later waits for nobody yet"
+
+
+async def test_dead_letters_are_counted_by_handler_and_reason(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    assert await ledger.dead_reasons() == {}
+    for handler, reason in (("archive", ReasonCode.NOT_FOUND), ("archive", ReasonCode.FORBIDDEN), ("verify", ReasonCode.FORBIDDEN)):
+        await ledger.append([routed(handler), routed(handler)])
+        letters = await kill(ledger, clock, handler, reason)
+    await ledger.replay([letters[0].delivery_id], now_ms=clock.epoch_ms())
+    assert await ledger.dead_reasons() == {
+        ("archive", ReasonCode.NOT_FOUND): 2,
+        ("archive", ReasonCode.FORBIDDEN): 2,
+        ("verify", ReasonCode.FORBIDDEN): 1,
+    }
+
+
 async def test_find_tells_of_every_delivery_in_order_of_recording(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
     first = routed("archive", "webhook", conversation="c", recording_id="r", state="1")
     second = routed("verify", conversation="c", recording_id="r", state="2")

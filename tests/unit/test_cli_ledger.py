@@ -108,6 +108,8 @@ def test_status_for_programs(here: Installation, capsys: pytest.CaptureFixture[s
     assert said["deliveries"]["verify"]["dead"] == 1
     assert said["deliveries"]["other"]["ready"] == 1
     assert (said["deadLetters"], said["openGaps"], said["daemon"]) == (1, 1, None)
+    assert said["backlogs"].keys() == {"other", "tell"}, "what is parked waits too"
+    assert max(said["backlogs"].values()) == said["backlogSeconds"]
     assert said["parked"] == {"tell": "the receiver answered 410"}
     assert said["watermark"].endswith("Z")
 

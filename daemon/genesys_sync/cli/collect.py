@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,19 +12,18 @@ import anyio
 from genesys_sync.cli.moments import GAPS_MOST, Window
 from genesys_sync.cli.report import Report
 from genesys_sync.clock import Clock
-from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, caveats, judge, judge_orphan, recorded
+from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, caveats, judge, recorded
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.events import Topic
 from genesys_sync.genesys.details_query import parse_time
 from genesys_sync.genesys.grants import SENSITIVE, holds, permissions_of
 from genesys_sync.genesys.platform import Platform
-from genesys_sync.ledger.base import Fact, Gap, Ledger, Standing
+from genesys_sync.ledger.base import Fact, Gap, Ledger
+from genesys_sync.reckoning import AT_ONCE, ended_between, orphans_between
 from genesys_sync.settings import FeedSettings
 from genesys_sync.transcript_states import TranscriptRoles, judge_transcripts
 from genesys_sync.transcripts import communications
 
-_AT_ONCE: Final = 500
-_ORPHANS_MOST: Final = 10_000
 _PAGINGS: Final = 3
 _PAUSE: Final = 5.0
 
@@ -70,14 +69,16 @@ class Collector:
             report.sensitive = await self._holds_sensitive(self._platform)
             await self._page(self._platform, window)
         here: set[str] = set()
-        async for page in self._in_ledger(window):
+        async for page in ended_between(self._ledger, window.from_ms, window.to_ms):
             new = {conversation_id: ended_ms for ended_ms, conversation_id in page if conversation_id not in here}
             here |= new.keys()
             await self._judge_here(report, new)
         there = sorted(self._said.ended.keys() - here)
-        for first in range(0, len(there), _AT_ONCE):
-            await self._judge_there(report, there[first : first + _AT_ONCE])
-        await self._judge_orphans(report)
+        for first in range(0, len(there), AT_ONCE):
+            await self._judge_there(report, there[first : first + AT_ONCE])
+        async for item in orphans_between(self._ledger, window.start, window.end, self._roles):
+            report.tally.add_orphan(item)
+            report.items.append(item)
         soon = report.at + self._settings.retention_alert
         report.near = sum(item.delete_date is not None and item.delete_date <= soon for item in report.items if item.state in UNFINISHED)
         report.open_gaps = sum(within(gap, window) for gap in await self._ledger.gaps(limit=GAPS_MOST))
@@ -123,12 +124,6 @@ class Collector:
         if ended is not None and window.start <= ended < window.end:
             self._said.ended[str(record.get("conversationId")).lower()] = (round(ended.timestamp() * 1000), _told(record))
 
-    async def _in_ledger(self, window: Window) -> AsyncIterator[list[tuple[int, str]]]:
-        after: tuple[int, str] | None = None
-        while page := await self._ledger.conversations_ended(from_ms=window.from_ms, to_ms=window.to_ms, after=after, limit=_AT_ONCE):
-            yield page
-            after = page[-1]
-
     async def _judge_here(self, report: Report, ended: Mapping[str, int]) -> None:
         """Conversations of which the ledger says that they ended in the window, with their ends in ms."""
         facts = await self._ledger.facts_of(list(ended))
@@ -150,26 +145,6 @@ class Collector:
     def _judge(self, report: Report, name: str, ended_ms: int, facts: Sequence[Fact], says: PlatformSays) -> None:
         _count(report, judge(name, _moment(ended_ms), facts, says, self._roles))
         report.transcripts.add(judge_transcripts(name, _moment(ended_ms), facts, says.communications, self._transcript_roles))
-
-    async def _judge_orphans(self, report: Report) -> None:
-        """The recordings without a conversation that the platform made in the window and that were taken in."""
-        window = report.window
-        for day in await self._ledger.event_days():
-            if not window.start.date() <= day <= window.end.date():
-                continue
-            for event in await self._ledger.events_of_day(day, [Topic.RECORDING_ORPHANED], limit=_ORPHANS_MOST):
-                if event.recording_id is None or not window.start <= event.occurred_at < window.end:
-                    continue
-                item = judge_orphan(event.recording_id, await self._facts_about(event.recording_id), self._roles)
-                report.tally.add_orphan(item)
-                report.items.append(item)
-
-    async def _facts_about(self, recording_id: str) -> list[Fact]:
-        standings: dict[str, list[Standing]] = {}
-        for record in await self._ledger.find(recording_id):
-            standings.setdefault(record.event.id, []).append(Standing(record.handler, record.state, record.reason))
-        events = await self._ledger.events_about(recording_id)
-        return [Fact(event, tuple(standings.get(event.id, ()))) for event in events]
 
     def _says(self, conversation_id: str) -> PlatformSays:
         found = self._said.ended.get(conversation_id)

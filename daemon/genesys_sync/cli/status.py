@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,36 +11,23 @@ from typing import Any
 from genesys_sync.cli.invocation import load_settings, run_async
 from genesys_sync.cli.output import iso, print_json, print_line, print_table, spoken
 from genesys_sync.clock import SystemClock
-from genesys_sync.ledger.base import Counts, DeliveryState
+from genesys_sync.ledger.base import DeliveryState
 from genesys_sync.settings import Settings
-from genesys_sync.tallies import ClassCost, OperationSum, by_class, by_operation, whole_cost
+from genesys_sync.standing import Standing
+from genesys_sync.standing import as_json as standing_as_json
+from genesys_sync.standing import look as standing_of
 
 ANSWER_LIMIT = 64 << 10
 DAEMON_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Status:
     """Everything that the command shows. `daemon` is the answer of `/readyz`, None when nobody answered."""
 
     ledger: str
-    at_ms: int
-    counts: Counts
-    watermark_ms: int | None
-    operations: Sequence[OperationSum]
-    storage: Sequence[ClassCost]
-    currency: str
+    standing: Standing
     daemon: Mapping[str, Any] | None
-
-    @property
-    def backlog(self) -> timedelta:
-        """How long the oldest due delivery has been waiting; zero when none is due."""
-        oldest = self.counts.oldest_ready_ms
-        return timedelta(0) if oldest is None else timedelta(milliseconds=max(0, self.at_ms - oldest))
-
-    @property
-    def dead_letters(self) -> int:
-        return sum(states.get(DeliveryState.DEAD, 0) for states in self.counts.deliveries.values())
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,35 +39,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """0 when the ledger could be read; whether the daemon runs is shown, and is no error."""
-    standing = run_async(_look, load_settings(args))
+    status = run_async(_look, load_settings(args))
     if args.json:
-        print_json(as_json(standing))
+        print_json(as_json(status))
     else:
-        _show(standing)
+        _show(status)
     return 0
 
 
-async def _look(settings: Settings) -> Standing:
+async def _look(settings: Settings) -> Status:
     from genesys_sync.feed.intake import STREAM
     from genesys_sync.ledger import open_ledger
 
     clock = SystemClock()
     async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
-        now = clock.epoch_ms()
-        counts = await ledger.counts(now_ms=now)
-        watermark = await ledger.watermark(STREAM)
-        tallies = await ledger.tallies()
-    daemon = await ask_daemon(settings.health.address, "/readyz")
-    return Standing(
-        ledger=settings.ledger.url,
-        at_ms=now,
-        counts=counts,
-        watermark_ms=watermark,
-        operations=by_operation(tallies.actions),
-        storage=by_class(tallies.stored, settings.costs),
-        currency=settings.costs.currency,
-        daemon=daemon,
-    )
+        standing = await standing_of(ledger, stream=STREAM, now_ms=clock.epoch_ms(), costs=settings.costs)
+    return Status(settings.ledger.url, standing, await ask_daemon(settings.health.address, "/readyz"))
 
 
 async def ask_daemon(address: tuple[str, int], path: str) -> Mapping[str, Any] | None:
@@ -112,48 +86,17 @@ async def ask_daemon(address: tuple[str, int], path: str) -> Mapping[str, Any] |
     return body if isinstance(body, dict) else None
 
 
-def as_json(standing: Standing) -> dict[str, Any]:
+def as_json(status: Status) -> dict[str, Any]:
     """What programs read; durations in seconds, times as ISO 8601."""
-    counts = standing.counts
-    return {
-        "ledger": standing.ledger,
-        "at": iso(standing.at_ms),
-        "events": dict(counts.events),
-        "deliveries": {handler: {str(state): count for state, count in states.items()} for handler, states in counts.deliveries.items()},
-        "deadLetters": standing.dead_letters,
-        "backlogSeconds": standing.backlog.total_seconds(),
-        "parked": dict(counts.parked),
-        "openGaps": counts.open_gaps,
-        "watermark": iso(standing.watermark_ms),
-        "actions": [
-            {
-                "operation": one.operation,
-                "success": one.success,
-                "refused": one.refused,
-                "failure": one.failure,
-                "successRate": round(one.success_rate, 4),
-                "meanSeconds": round(one.mean_seconds, 3),
-                "bytes": one.bytes,
-            }
-            for one in standing.operations
-        ],
-        "storage": {
-            "currency": standing.currency,
-            "costPerMonth": whole_cost(standing.storage),
-            "classes": [
-                {"class": one.storage_class, "objects": one.stored.objects, "bytes": one.stored.bytes, "costPerMonth": one.per_month}
-                for one in standing.storage
-            ],
-        },
-        "daemon": None if standing.daemon is None else dict(standing.daemon),
-    }
+    daemon = None if status.daemon is None else dict(status.daemon)
+    return {"ledger": status.ledger, **standing_as_json(status.standing), "daemon": daemon}
 
 
-def _show(standing: Standing) -> None:
-    counts = standing.counts
+def _show(status: Status) -> None:
+    standing, counts = status.standing, status.standing.counts
     for name, value in (
-        ("ledger", standing.ledger),
-        ("daemon", _daemon(standing.daemon)),
+        ("ledger", status.ledger),
+        ("daemon", _daemon(status.daemon)),
         ("heard up to", _watermark(standing)),
         ("open gaps", counts.open_gaps),
         ("backlog", f"the oldest due delivery has waited {spoken(standing.backlog)}" if standing.backlog else "nothing is due"),
@@ -169,8 +112,11 @@ def _show(standing: Standing) -> None:
     if counts.deliveries:
         print_line()
         print_table(
-            ("handler", *DeliveryState),
-            ((handler, *(states.get(state, 0) for state in DeliveryState)) for handler, states in sorted(counts.deliveries.items())),
+            ("handler", *DeliveryState, "oldest due"),
+            (
+                (handler, *(states.get(state, 0) for state in DeliveryState), spoken(standing.backlog_of(handler)))
+                for handler, states in sorted(counts.deliveries.items())
+            ),
         )
     _show_acting(standing)
 

@@ -176,6 +176,7 @@ class Counts:
     events      by topic
     deliveries  by handler, then state
     oldest_ready_ms  due time of the longest overdue ready delivery, None when none is due
+    oldest_ready_of  handler → the same of its own; handlers of which none is due are not in it
     parked      handler → why
     open_gaps   how many gaps no back-fill has closed yet
     """
@@ -185,6 +186,7 @@ class Counts:
     oldest_ready_ms: int | None
     parked: Mapping[str, str] = field(default_factory=dict)
     open_gaps: int = 0
+    oldest_ready_of: Mapping[str, int] = field(default_factory=dict)
 
 
 class Ledger(ABC):
@@ -309,6 +311,10 @@ class Ledger(ABC):
     @abstractmethod
     async def dead_letters(self, *, handler: str | None = None, reason: ReasonCode | None = None, limit: int = 100) -> list[DeliveryRecord]:
         """Newest first."""
+
+    @abstractmethod
+    async def dead_reasons(self) -> Mapping[tuple[str, ReasonCode], int]:
+        """How many dead letters there are, by handler and reason."""
 
     @abstractmethod
     async def replay(self, delivery_ids: Sequence[str], *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> int:

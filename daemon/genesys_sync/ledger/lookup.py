@@ -45,10 +45,11 @@ def ending(connection: apsw.Connection, *, before_ms: int, limit: int) -> list[E
 
 def counts(connection: apsw.Connection, *, now_ms: int) -> Counts:
     deliveries: dict[str, dict[DeliveryState, int]] = defaultdict(dict)
-    due: list[int] = []
+    due: dict[str, int] = {}
     for handler, number, oldest_ms in run(connection, "ready_tally"):
         deliveries[handler][DeliveryState.READY] = number
-        due.append(oldest_ms)
+        if oldest_ms <= now_ms:
+            due[handler] = oldest_ms
     for handler, number in run(connection, "leased_tally"):
         deliveries[handler][DeliveryState.LEASED] = number
     for handler, state, number in run(connection, "delivery_tally"):
@@ -57,9 +58,10 @@ def counts(connection: apsw.Connection, *, now_ms: int) -> Counts:
     return Counts(
         events=dict(run(connection, "event_tally")),
         deliveries=dict(deliveries),
-        oldest_ready_ms=min((moment for moment in due if moment <= now_ms), default=None),
+        oldest_ready_ms=min(due.values(), default=None),
         parked=dict(run(connection, "parked_handlers")),
         open_gaps=open_gaps,
+        oldest_ready_of=due,
     )
 
 
@@ -128,6 +130,10 @@ def uploads(connection: apsw.Connection, *, before: int | None, limit: int) -> l
 def dead_letters(connection: apsw.Connection, *, handler: str | None, reason: ReasonCode | None, limit: int) -> list[DeliveryRecord]:
     code = None if reason is None else reason.value
     return _records(connection, run(connection, "dead_letters", handler=handler, reason=code, limit=limit))
+
+
+def dead_reasons(connection: apsw.Connection) -> dict[tuple[str, ReasonCode], int]:
+    return {(handler, ReasonCode(reason)): number for handler, reason, number in run(connection, "dead_reasons")}
 
 
 def _sought(text: str) -> dict[str, str | bytes | None]:

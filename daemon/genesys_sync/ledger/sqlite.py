@@ -185,6 +185,9 @@ class SqliteLedger(Ledger):
     async def dead_letters(self, *, handler: str | None = None, reason: ReasonCode | None = None, limit: int = 100) -> list[DeliveryRecord]:
         return await self._read(partial(lookup.dead_letters, handler=handler, reason=reason, limit=limit))
 
+    async def dead_reasons(self) -> Mapping[tuple[str, ReasonCode], int]:
+        return await self._read(lookup.dead_reasons)
+
     async def replay(self, delivery_ids: Sequence[str], *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> int:
         ids = [identity for text in delivery_ids if (identity := parse_delivery_id(text)) is not None]
         entries = audit_rows(audit)

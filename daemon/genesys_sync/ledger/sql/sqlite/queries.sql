@@ -344,6 +344,9 @@ WHERE state = 'dead' AND (:handler IS NULL OR handler = :handler) AND (:reason I
 ORDER BY finished_ms DESC, event_seq DESC
 LIMIT :limit;
 
+-- name: dead_reasons
+SELECT handler, reason, count(*) FROM delivery_history WHERE state = 'dead' GROUP BY handler, reason ORDER BY handler, reason;
+
 -- ---------------------------------------------------------------- upkeep
 
 -- name: first_recorded_since

@@ -1,0 +1,1 @@
+"""The status page: what `status`, `/readyz` and `report --offline` know, for people. It shows, and does nothing."""
