@@ -66,6 +66,7 @@ def _convert(path: Path, report: Report, job: dict[str, Any]) -> dict[str, Any]:
         "gain": round(gain, 2),
         "loudness": None if loudness is None else round(loudness + gain, 2),
         "limited": limited,
+        "sha256": report.sha256,
     }
 
 

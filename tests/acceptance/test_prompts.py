@@ -124,7 +124,6 @@ def test_a_folder_in_mixed_formats_is_pushed_once(
     assert push.returncode == 65, push.stdout + push.stderr
     assert {one["file"] for one in told(push)["prompts"] if one["outcome"] == "pushed"} == good
     assert told(push)["counts"] == {**told(plan)["counts"], "pushed": len(good)}
-    assert here.events("prompt.transcoded") == len(good)
     for file in bad:
         (folder / file).unlink()
     sent = requests(platform)
@@ -147,6 +146,7 @@ def test_what_changed_is_pushed_again_and_what_is_too_large_can_be_allowed(
         (folder / name).mkdir(parents=True)
         as_wav(folder / name / "en-us.wav", 1)
     assert here.call("prompts", "push", str(folder)).returncode == 0
+    assert here.events("prompt.transcoded") == 2
     as_wav(folder / "one" / "en-us.wav", 2)
     with wave.open(str(folder / "two" / "de.wav"), "wb") as file:
         file.setnchannels(2)

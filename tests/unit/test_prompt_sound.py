@@ -43,8 +43,9 @@ def tone(seconds: float, rate: int, *, level: float = 0.1, pitch: float = 997) -
     return (level * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
-@pytest.mark.parametrize("seconds", [0.5, 3.0, 25.0])
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [(8000, 0.5), (8000, 22.0), (16000, 0.5), (16000, 3.0), (16000, 22.0), (44100, 3.0), (48000, 3.0)]
+)
 def test_the_measured_loudness_is_that_of_ffmpegs_meter(rate: int, seconds: float) -> None:
     chance = np.random.default_rng(2)  # of which no block lies within a hair of the gate, where the meters may differ
     noise = chance.standard_normal(round(seconds * rate)).astype(np.float32)
@@ -83,24 +84,22 @@ def converted(source: Path, into: Path, **job: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "rate", "layout"),
+    ("name", "codec", "rate", "layout", "encoding"),
     [
-        ("a.wav", "pcm_s16le", 44100, "stereo"),
-        ("a.wav", "pcm_f32le", 96000, "mono"),
-        ("a.mp3", "libmp3lame", 44100, "stereo"),
-        ("a.ogg", "libopus", 48000, "mono"),
-        ("a.mp4", "aac", 44100, "stereo"),
-        ("a.flac", "flac", 32000, "stereo"),
-        ("a.wav", "pcm_s16le", 44100, "5.1"),
+        ("a.wav", "pcm_s16le", 44100, "stereo", "pcm"),
+        ("a.wav", "pcm_f32le", 96000, "mono", "ulaw"),
+        ("a.mp3", "libmp3lame", 44100, "stereo", "alaw"),
+        ("a.ogg", "libopus", 48000, "mono", "pcm"),
+        ("a.mp4", "aac", 44100, "stereo", "ulaw"),
+        ("a.flac", "flac", 32000, "stereo", "alaw"),
+        ("a.wav", "pcm_s16le", 44100, "5.1", "pcm"),
     ],
 )
-@pytest.mark.parametrize(("encoding", "tag", "width"), [("pcm", 1, 2), ("ulaw", 7, 1), ("alaw", 6, 1)])
-def test_every_format_becomes_a_plain_wav(
-    tmp_path: Path, name: str, codec: str, rate: int, layout: str, encoding: str, tag: int, width: int
-) -> None:
+def test_every_format_becomes_a_plain_wav(tmp_path: Path, name: str, codec: str, rate: int, layout: str, encoding: str) -> None:
     source = encoded(tmp_path / name, codec, tone(1.5, rate), rate=rate, layout=layout, title="a secret of the studio")
     told = converted(source, tmp_path / "out.wav", encoding=encoding, rate=8000)
     data = (tmp_path / "out.wav").read_bytes()
+    tag, width = {"pcm": (1, 2), "ulaw": (7, 1), "alaw": (6, 1)}[encoding]
     assert told["bytes"] == len(data)
     assert struct.unpack_from("<HHIIHH", data, 20) == (tag, 1, 8000, 8000 * width, width, 8 * width)
     assert struct.unpack_from("<I", data, 4)[0] == len(data) - 8

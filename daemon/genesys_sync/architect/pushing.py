@@ -125,8 +125,11 @@ class Pushing:
             async with _scratch() as work, self._means.audio.running(), anyio.create_task_group() as tasks:
                 for source in sources:
                     tasks.start_soon(one, source, work)
-        except* GenesysSyncError as group:
-            raise _first(group) from None
+        except BaseExceptionGroup as group:
+            known, others = group.split(GenesysSyncError)
+            if known is None or others is not None:
+                raise
+            raise _first(known) from None
         return sorted(entries, key=lambda entry: entry.place)
 
     async def _one(self, source: Source, wav: Path, *, push: bool) -> Entry:
@@ -145,7 +148,7 @@ class Pushing:
             entry = replace(entry, change=change, why=why, sound=sound, seconds=sound.seconds)
             if push:
                 revision = 1 if known is None else known.revision + 1
-                await self._push(entry, prompt, wav, {"sha256": sha256, "bytes": size}, revision)
+                await self._push(entry, prompt, wav, {"sha256": sound.sha256, "bytes": size}, revision)
                 entry = replace(entry, outcome="pushed")
         except BadAudio as error:
             return _bad(entry, error, push=push)

@@ -46,6 +46,7 @@ class PromptSound:
     gain      dB by which it was made louder (or, negative, softer)
     loudness  LUFS of the result; None where it is too soft to be measured
     limited   the peak kept it from the loudness that was asked for
+    sha256    of the source, as it was read
     """
 
     seconds: float
@@ -54,6 +55,7 @@ class PromptSound:
     gain: float
     loudness: float | None
     limited: bool
+    sha256: str
 
 
 class BadAudio(PermanentError):
