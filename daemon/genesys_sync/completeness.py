@@ -4,7 +4,7 @@
     waiting         it can be downloaded; archiving or verifying it is not finished
     archived        it lies in the archive, verified (where a verifier is loaded)
     recovered       archived, and its conversation's end was found by back-fill alone
-    rejected        what was fetched is not what it claims to be; it lies in quarantine (reason)
+    rejected        what was fetched is not what it claims to be, or must not be kept; it lies in quarantine (reason)
     dead            given up (reason)
     excluded        left out by a policy of ours; there is no such policy yet, so nobody is in it
     unexplained     none of these: platform and ledger disagree (reason)
@@ -296,15 +296,17 @@ def _recording(
 ) -> tuple[State, str]:
     """`first`: what asked for it to be fetched, where that was no `recording.ready`."""
     arrived = State.RECOVERED if recovered else State.ARCHIVED
-    if _latest(facts, Topic.MEDIA_VERIFIED) is not None:
+    verified, rejected = _latest(facts, Topic.MEDIA_VERIFIED), _latest(facts, Topic.MEDIA_REJECTED)
+    if verified is not None:
+        if rejected is not None and _revision(rejected) >= _revision(verified):  # sound, and withheld for another reason since
+            return State.REJECTED, _reason(rejected)
         return arrived, ""
     ready = _latest(facts, Topic.RECORDING_READY) or first
     if ready is None:
         return _never_ready(facts, discovery)
     revision = _revision(ready)
-    rejected = _latest(facts, Topic.MEDIA_REJECTED)
     if rejected is not None and _revision(rejected) >= revision:
-        return State.REJECTED, str(rejected.event.body.get("reason", ""))
+        return State.REJECTED, _reason(rejected)
     stored = _latest(facts, Topic.MEDIA_ARCHIVED)
     if stored is None or _revision(stored) < revision:
         return _worked_on(_Standings.of(ready, roles.archive), State.WAITING, Unexplained.NOBODY_WORKS_ON_IT)
@@ -316,7 +318,7 @@ def _recording(
 def _never_ready(facts: Sequence[Fact], discovery: _Standings) -> tuple[State, str]:
     lost = next((fact for fact in reversed(facts) if fact.event.topic == Topic.RECORDING_LOST), None)
     if lost is not None:
-        return State.DEAD, str(lost.event.body.get("reason", ""))
+        return State.DEAD, _reason(lost)
     return _worked_on(discovery, State.DETECTED, Unexplained.NOBODY_WORKS_ON_IT)
 
 
@@ -359,6 +361,10 @@ def _delete_date(facts: Sequence[Fact]) -> datetime | None:
     except ValueError:
         return None
     return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _reason(fact: Fact) -> str:
+    return str(fact.event.body.get("reason", ""))
 
 
 def _revision(fact: Fact) -> int:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio
 import orjson
@@ -33,10 +33,12 @@ from genesys_sync.plugin import (
     Snooze,
     Topic,
     is_canonical_uuid,
+    iso,
 )
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
-from genesys_sync_handlers._keys import sidecar_key
+from genesys_sync_handlers._keys import quarantine_key, sidecar_key
 from genesys_sync_handlers._mute_job import Filling, Muted, MuteJob
+from genesys_sync_handlers._quarantine import read_sidecar, withheld
 from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_key, stretches_of, widened
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._workers import Limits, WorkerBroken, Workers
@@ -45,6 +47,7 @@ _COMMAND = (sys.executable, "-m", "genesys_sync_handlers._muter")
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _SCHEMA = 1
 _SPANS_LIMIT = 16 << 20
+_NO_TRANSCRIPT = "NO_TRANSCRIPT"
 
 
 class MuteConfig(HandlerConfig):
@@ -54,7 +57,8 @@ class MuteConfig(HandlerConfig):
     margin         added at both ends of each span: timings of words are not exact
     keep_original  whether the recording as it was spoken stays in the archive
     ladder         when the spans are looked for, since the recording was verified; the last wait repeats
-    give_up        a recording of which no transcript came until then stays as it is
+    give_up        a recording of which no transcript came until then stays as it is, or is withheld:
+    without_transcript  `keep` or `quarantine`; what has no sound, or no conversation, is treated so at once
     workers        processes; 0 is one for each core
     memory         what each of them may use
     """
@@ -70,6 +74,7 @@ class MuteConfig(HandlerConfig):
         timedelta(hours=6),
     )
     give_up: PositiveDuration = timedelta(days=4)
+    without_transcript: Literal["keep", "quarantine"] = "keep"
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     memory: Annotated[Size, Field(ge=512 << 20)] = 1 << 30
 
@@ -85,7 +90,7 @@ class _Subject:
 
 
 class Mute(Handler[MuteConfig]):
-    """`media.verified`, `transcript.redacted` → `media.redacted`."""
+    """`media.verified`, `transcript.redacted` → `media.redacted`; or `media.rejected`, of what cannot be redacted and must not stay."""
 
     config_type = MuteConfig
     topics = (Topic.MEDIA_VERIFIED, Topic.TRANSCRIPT_REDACTED)
@@ -107,28 +112,54 @@ class Mute(Handler[MuteConfig]):
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """Afterwards the redacted copy of each recording that the event is about agrees with all spans that are known of it."""
-        if event.conversation_id is None:
-            return Skip("a recording without a conversation has no transcript")
-        wanted = [event.recording_id or ""] if event.topic == Topic.MEDIA_VERIFIED else list(event.body["recordingIds"])
-        if not all(is_canonical_uuid(one) for one in (event.conversation_id, *wanted)):
+        heard = event.topic == Topic.MEDIA_VERIFIED
+        wanted = [event.recording_id or ""] if heard else list(event.body["recordingIds"])
+        named = wanted if event.conversation_id is None else [event.conversation_id, *wanted]
+        if not all(is_canonical_uuid(one) for one in named):
             raise PermanentError("the event's ids are not canonical lower-case UUIDs", code=ReasonCode.ID_INVALID)
-        if event.topic == Topic.MEDIA_VERIFIED:
+        if heard:
             return await self._verified(event, delivery)
+        if event.conversation_id is None:
+            return Skip("this is no recording of the platform's")
         emitted = [made for one in wanted if (made := await self._again(event, one)) is not None]
         return Done(emitted) if emitted else Skip("no recording of this transcript has a redacted copy yet; its own event makes one")
 
     async def _verified(self, event: Event, delivery: Delivery) -> Outcome:
+        if event.conversation_id is None:
+            return await self._unredacted(event, "a recording without a conversation has no transcript")
         if not _sounding(event.body["parts"]):
-            return Skip("nothing is heard in this recording")
+            return await self._unredacted(event, "nothing is heard in this recording")
         async with self._alone(event.recording_id or ""):
+            if await self._begun(event):
+                return await self._unredacted(event, "no redacted transcript came")
             subject = await self._subject(event, event.recording_id or "", event.body["parts"])
             if subject is None:
                 waited = steady_now(self._services.clock) - delivery.created_at
                 if waited >= self.config.give_up:
-                    return Skip("no redacted transcript came: the recording stays as it is")
+                    return await self._unredacted(event, "no redacted transcript came")
                 wait = self.config.ladder[min(delivery.snoozes, len(self.config.ladder) - 1)]
                 return Snooze("no redacted transcript yet", min(wait, self.config.give_up - waited))
             return Done((await self._copied(event, subject),))
+
+    async def _begun(self, event: Event) -> bool:
+        """Whether a run that was interrupted has begun to withhold this recording: a transcript that came since is too late."""
+        return await self._services.storage.size(quarantine_key(event.body["parts"][0]["key"], _revision(event))) is not None
+
+    async def _unredacted(self, event: Event, why: str) -> Outcome:
+        """What cannot be redacted stays, or lies in quarantine afterwards, its sidecar naming the reason."""
+        if self.config.without_transcript == "keep":
+            return Skip(f"{why}: the recording stays as it is")
+        storage, revision, now = self._services.storage, _revision(event), self._services.now()
+        place = sidecar_key(event.day, event.conversation_id, event.recording_id or "")
+        note = {"reason": _NO_TRANSCRIPT, "detail": why, "at": iso(now)}
+        sidecar = {**await read_sidecar(storage, place, revision), "rejected": note}
+        held = await withheld(storage, event.body["parts"], place, revision, noted=sidecar)
+        self._services.audit.record(
+            "recording.redact", event.recording_id or "", outcome="failure", revision=revision, reason=_NO_TRANSCRIPT, quarantine=held
+        )
+        body = {"revision": revision, "reason": _NO_TRANSCRIPT, "detail": why, "quarantine": held}
+        rejected = event.derive(Topic.MEDIA_REJECTED, occurred_at=now, revision=revision, body=body)
+        return Done((rejected,), f"{_NO_TRANSCRIPT}: {why}")
 
     async def _again(self, event: Event, recording_id: str) -> Event | None:
         """The copy made anew because of a later transcript; None where there was none, or it knows this transcript already."""
@@ -264,6 +295,10 @@ class Mute(Handler[MuteConfig]):
             "duration": round(muted.frames / muted.rate, 3) if muted.rate else 0.0,
             "mutedSamples": muted.silenced,
         }
+
+
+def _revision(event: Event) -> int:
+    return int(event.body.get("revision", 1))
 
 
 def _sounding(parts: Sequence[Mapping[str, Any]]) -> bool:

@@ -15,7 +15,6 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import anyio
-import orjson
 from pydantic import Field
 
 from genesys_sync.plugin import (
@@ -39,6 +38,7 @@ from genesys_sync.plugin import (
 from genesys_sync_handlers import _verdict
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import quarantine_key
+from genesys_sync_handlers._quarantine import read_sidecar, withheld
 from genesys_sync_handlers._report import Caution, Fault, Job, Report
 from genesys_sync_handlers._workers import Inspectors, Limits
 
@@ -109,7 +109,7 @@ class Verify(Handler[VerifyConfig]):
         if not all(is_canonical_uuid(one) for one in ids):
             raise PermanentError("the event's ids are not canonical lower-case UUIDs", code=ReasonCode.ID_INVALID)
         revision = int(event.body["revision"])
-        sidecar = await self._read_sidecar(event.body["sidecar"], revision)
+        sidecar = await read_sidecar(self._services.storage, event.body["sidecar"], revision)
         if sidecar.get("revision", revision) > revision:
             return Skip("a later copy of the recording has been archived since")
         reports = [await self._inspect(event, part, revision) for part in event.body["parts"]]
@@ -203,10 +203,8 @@ class Verify(Handler[VerifyConfig]):
     async def _withhold(self, event: Event, revision: int, sidecar: Mapping[str, Any], fault: Fault, detail: str) -> Outcome:
         """Media and sidecar lie in quarantine, the sidecar naming the reason; then one more fetch, or the rejection."""
         now = self._services.now()
-        held = [key for part in event.body["parts"] if (key := await self._quarantine(part["key"], revision)) is not None]
-        await self._quarantine(event.body["sidecar"], revision)
-        noted = orjson.dumps(sidecar, option=orjson.OPT_INDENT_2)
-        await self._services.storage.write(quarantine_key(event.body["sidecar"], revision), noted)
+        storage, parts = self._services.storage, event.body["parts"]
+        held = await withheld(storage, parts, event.body["sidecar"], revision, noted=sidecar)
         self._services.audit.record("recording.verify", event.recording_id or "", outcome="failure", revision=revision, reason=fault.value)
         if revision < self.config.fetches:
             body = {
@@ -221,24 +219,6 @@ class Verify(Handler[VerifyConfig]):
             return Done((again,), f"{fault.value}: fetched again")
         body = {"revision": revision, "reason": fault.value, "detail": detail, "quarantine": held}
         return Done((event.derive(Topic.MEDIA_REJECTED, occurred_at=now, revision=revision, body=body),), f"{fault.value}: {detail}")
-
-    async def _quarantine(self, key: str, revision: int) -> str | None:
-        """Where the object lies now; None when it is nowhere."""
-        place = quarantine_key(key, revision)
-        if await self._services.storage.size(key) is not None:
-            await self._services.storage.move(key, place)
-            return place
-        return None if await self._services.storage.size(place) is None else place
-
-    async def _read_sidecar(self, key: str, revision: int) -> dict[str, Any]:
-        for place in (key, quarantine_key(key, revision)):
-            try:
-                sidecar = orjson.loads(await self._services.storage.read(place))
-            except (FileNotFoundError, orjson.JSONDecodeError):
-                continue
-            if isinstance(sidecar, dict):
-                return sidecar
-        return {}
 
 
 def _measured(part: Mapping[str, Any], report: Report) -> dict[str, Any]:

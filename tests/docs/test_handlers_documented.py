@@ -42,7 +42,7 @@ EMITTED = {
     "discover": ["recording.created", "recording.status_changed", "recording.ready", "recording.lost"],
     "archive": ["media.archived"],
     "verify": ["media.verified", "media.rejected", "recording.ready"],
-    "mute": ["media.redacted"],
+    "mute": ["media.redacted", "media.rejected"],
     "redact": ["transcript.redacted"],
     "resume": [],
     "transcript": ["transcript.archived", "transcript.missing"],

@@ -58,6 +58,7 @@ def end(state: DeliveryState = DONE, **more: Any) -> Fact:
 CREATED = fact(Topic.RECORDING_CREATED)
 LOST = fact(Topic.RECORDING_LOST, ("keep", DEAD), reason="DELETED_UPSTREAM")
 VERIFIED = fact(Topic.MEDIA_VERIFIED, revision=1)
+SOUND_AGAIN = fact(Topic.MEDIA_VERIFIED, revision=2)
 REJECTED = fact(Topic.MEDIA_REJECTED, revision=1, reason="MEDIA_EMPTY")
 
 
@@ -85,6 +86,8 @@ TABLE: list[tuple[str, list[Fact], PlatformSays, State, str]] = [
     ("found by back-fill", [end(origin="backfill"), ready(DONE), stored(DONE), VERIFIED], RECORDED, State.RECOVERED, ""),
     ("back-filled, waiting", [end(origin="backfill"), ready(READY)], RECORDED, State.WAITING, ""),
     ("rejected", [end(), ready(DONE), stored(DONE), REJECTED], RECORDED, State.REJECTED, "MEDIA_EMPTY"),
+    ("sound, withheld since", [end(), ready(DONE), stored(DONE), VERIFIED, REJECTED], RECORDED, State.REJECTED, "MEDIA_EMPTY"),
+    ("rejected, sound when fetched again", [end(), REJECTED, stored(DONE, 2), SOUND_AGAIN], RECORDED, State.ARCHIVED, ""),
     ("rejected, fetched again", [end(), ready(DONE), REJECTED, ready(LEASED, 2)], RECORDED, State.WAITING, ""),
     ("refetched, not verified yet", [end(), ready(DONE), REJECTED, ready(DONE, 2), stored(READY, 2)], RECORDED, State.WAITING, ""),
     ("lost", [end(), CREATED, LOST], RECORDED, State.DEAD, "DELETED_UPSTREAM"),

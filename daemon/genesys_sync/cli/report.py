@@ -38,7 +38,7 @@ _MEANINGS = {
     State.WAITING: "being archived or verified",
     State.ARCHIVED: "in the archive",
     State.RECOVERED: "in the archive, found by back-fill alone",
-    State.REJECTED: "not what it claims to be: quarantined",
+    State.REJECTED: "not what it claims to be, or not to be kept: quarantined",
     State.DEAD: "given up, with a reason",
     State.EXCLUDED: "left out by a policy of ours",
     State.UNEXPLAINED: "platform and ledger disagree",

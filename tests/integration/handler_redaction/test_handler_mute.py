@@ -179,3 +179,40 @@ async def test_what_has_no_sound_or_no_conversation_is_skipped(handler_harness: 
         chat = make_event("media.verified", recording_id=RECORDING, body={"parts": [{"key": "k", "sha256": "s", "duration": 0.0}]})
         assert isinstance(await harness.handle(chat), Skip)
         assert isinstance(await harness.handle(make_event("media.verified", conversation_id=None)), Skip)
+
+
+async def in_archive(harness: HandlerHarness[Any]) -> set[str]:
+    return {key for key in harness.storage.keys() if key.startswith(("recordings/", "quarantine/"))}  # noqa: SIM118 - no mapping
+
+
+async def test_what_has_no_transcript_is_withheld_where_the_settings_say_so(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"give_up": "1ms", "without_transcript": "quarantine"}) as harness:
+        archive = Archive(harness, parts=2)
+        event = await archive.fill()
+        delivered = harness.clock.now()
+        await harness.clock.advance(5)
+        harness.clock.now = lambda: delivered  # created five seconds ago
+        outcome = await harness.handle(event)
+        (rejected,) = outcome.emit
+        held = [f"quarantine/{archive.folder}/{RECORDING}.r1.{ending}" for ending in ("wav", "part2.wav")]
+        assert (rejected.topic, rejected.recording_id) == ("media.rejected", RECORDING)
+        assert (rejected.body["reason"], rejected.body["revision"], rejected.body["quarantine"]) == ("NO_TRANSCRIPT", 1, held)
+        sidecar = f"quarantine/{archive.folder}/{RECORDING}.r1.json"
+        assert await in_archive(harness) == {*held, sidecar}
+        noted = orjson.loads(await harness.storage.read(sidecar))
+        assert (noted["sessionId"], noted["rejected"]["reason"]) == (SESSION, "NO_TRANSCRIPT")
+        # killed before it was settled, and a transcript has come since: what was begun is finished
+        await archive.spans((1.0, 2.0, 0))
+        assert (await harness.handle(event)).emit[0].id == rejected.id
+        assert await in_archive(harness) == {*held, sidecar}
+
+
+@pytest.mark.parametrize("event", [{"conversation_id": None}, {}], ids=["no conversation", "no sound"])
+async def test_what_can_have_no_transcript_is_withheld_at_once(handler_harness: Make, event: dict[str, Any]) -> None:
+    async with handler_harness(Mute, {"without_transcript": "quarantine"}) as harness:
+        key = f"recordings/2026/08/01/of/{RECORDING}.eml"
+        await harness.storage.write(key, b"Subject: my card\r\n\r\n")
+        parts = [{"key": key, "sha256": "s", "duration": 6.0 if event else 0.0}]
+        outcome = await harness.handle(make_event("media.verified", recording_id=RECORDING, body={"revision": 2, "parts": parts}, **event))
+        assert outcome.emit[0].body["quarantine"] == [f"quarantine/recordings/2026/08/01/of/{RECORDING}.r2.eml"]
+        assert await harness.storage.size(key) is None

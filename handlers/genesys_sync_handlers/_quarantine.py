@@ -1,0 +1,43 @@
+"""Withholding a recording: its files go from their places to the quarantine tree, one place for each revision. Each step may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from genesys_sync.plugin import Storage
+from genesys_sync_handlers._keys import quarantine_key
+
+
+async def withheld(
+    storage: Storage, parts: Sequence[Mapping[str, Any]], sidecar_key: str, revision: int, *, noted: Mapping[str, Any]
+) -> list[str]:
+    """Afterwards parts and sidecar lie in quarantine, the sidecar, written last, with what is `noted` in it; the parts' keys there.
+    A part that lies nowhere has none."""
+    held = [key for part in parts if (key := await _moved(storage, part["key"], revision)) is not None]
+    await _moved(storage, sidecar_key, revision)
+    await storage.write(quarantine_key(sidecar_key, revision), orjson.dumps(noted, option=orjson.OPT_INDENT_2))
+    return held
+
+
+async def read_sidecar(storage: Storage, key: str, revision: int) -> dict[str, Any]:
+    """What is noted of a recording, in its place or in quarantine; empty where nothing can be read."""
+    for place in (key, quarantine_key(key, revision)):
+        try:
+            sidecar = orjson.loads(await storage.read(place))
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            continue
+        if isinstance(sidecar, dict):
+            return sidecar
+    return {}
+
+
+async def _moved(storage: Storage, key: str, revision: int) -> str | None:
+    """Where the object lies now; None when it is nowhere."""
+    place = quarantine_key(key, revision)
+    if await storage.size(key) is not None:
+        await storage.move(key, place)
+        return place
+    return None if await storage.size(place) is None else place
