@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections import deque
 
 from aiohttp import web
 
@@ -20,7 +19,6 @@ class BoundedSite(web.BaseSite):
         super().__init__(runner, backlog=CONNECTION_LIMIT)
         self._host, self._port = host, port
         self._longest = longest
-        self._recent: deque[web.RequestHandler] = deque()
 
     @property
     def name(self) -> str:
@@ -37,9 +35,9 @@ class BoundedSite(web.BaseSite):
         server = self._runner.server
         assert server is not None, "set up before it listens"
         handler = server()
-        self._recent.append(handler)
-        if len(self._recent) > CONNECTION_LIMIT:
-            self._recent.popleft().force_close()
+        standing = server.connections  # in the order in which they came; those that have ended are not among them
+        for oldest in standing[: max(0, len(standing) - CONNECTION_LIMIT + 1)]:
+            oldest.force_close()
         if self._longest is not None:
             self._loop.call_later(self._longest, handler.force_close)
         return handler

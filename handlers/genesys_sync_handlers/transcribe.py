@@ -8,7 +8,7 @@ archive, and the other finds it there.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
@@ -39,7 +39,6 @@ from genesys_sync.plugin import (
     TranscriptionRequest,
     TransientError,
     is_canonical_uuid,
-    iso,
     request_answered,
 )
 from genesys_sync.transcripts import TranscriptUnreadable
@@ -51,6 +50,7 @@ from genesys_sync_handlers._transcription_wishes import wishes
 from genesys_sync_handlers._workers import Inspectors
 
 _WISHES = frozenset({Topic.MEDIA_VERIFIED.value, Topic.TRANSCRIPT_MISSING.value})
+_NO_FACTS: Mapping[str, Any] = {}
 _ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -136,11 +136,11 @@ class Transcribe(Handler[TranscribeConfig]):
             work = Work(event, TranscriptionRequest.of(event))
         except ValueError as error:
             raise PermanentError(f"{error}; let `genesys-sync transcribe` make it", code=ReasonCode.HANDLER_REFUSED) from None
-        kept = await self._store.kept(work)
+        kept, job = await self._store.kept(work), await self._store.job(work)
         if kept is not None:
-            return await self._finish(work, kept)
+            # by a run of this delivery that was killed before its commit, or, when nothing of the work is left, by another, which told
+            return await self._finish(work, kept, told=job is None and delivery.snoozes > 0)
         provider = self._services.speech.provider(work.request.provider)
-        job = await self._store.job(work)
         if job is None:
             return await self._submit(work, provider, delivery)
         return await self._look(work, provider, job, delivery)
@@ -158,6 +158,8 @@ class Transcribe(Handler[TranscribeConfig]):
                 action.outcome = "refused"
                 action.note(code=progress.code)
         if isinstance(progress, Accepted):
+            if (kept := await self._store.kept(work)) is not None:  # the result was faster than the answer to the submission
+                return await self._finish(work, kept, told=True)
             await self._store.remember(work, KnownJob(progress.job_id, steady_now(self._services.clock)))
             self._services.log.info("submitted", provider=one.provider, recording_id=one.recording_id)
             return Snooze("the provider works on it", self._wait(delivery))
@@ -203,10 +205,9 @@ class Transcribe(Handler[TranscribeConfig]):
             work = Work(request, TranscriptionRequest.of(request))
         except ValueError as error:
             raise PermanentError(str(error), code=ReasonCode.HANDLER_REFUSED) from None
-        kept = await self._store.kept(work)
+        kept, answer = await self._store.kept(work), await self._store.answer(work)
         if kept is not None:
-            return await self._finish(work, kept)
-        answer = await self._store.answer(work)
+            return await self._finish(work, kept, told=answer is None)
         provider = self._services.speech.provider(work.request.provider)
         told = None if answer is None else provider.called_back(answer)
         if told is None or isinstance(told[1], Accepted):
@@ -222,35 +223,53 @@ class Transcribe(Handler[TranscribeConfig]):
             return await self._end(work, "failed", "unreadable", str(error))
         return await self._finish(work, body)
 
-    async def _finish(self, work: Work, body: dict[str, Any]) -> Outcome:
+    async def _finish(self, work: Work, body: dict[str, Any], *, told: bool = False) -> Outcome:
+        """`told`: audit trail and metrics know of it already."""
         now = self._services.now()
         archived = work.event.derive(
             Topic.TRANSCRIPT_ARCHIVED, occurred_at=now, state=work.event.id, revision=work.request.revision, body=body
         )
         facts = {"segments": body["segments"], "words": body["words"], "transcript": body["transcript"]["sha256"]}
-        return await self._end(work, "completed", "", "", emit=(archived,), **facts)
+        return await self._end(work, "completed", emit=(archived,), key=body["transcript"]["key"], facts=None if told else facts)
 
-    async def _end(self, work: Work, outcome: str, reason: str, sentence: str, emit: Sequence[Event] = (), **facts: Any) -> Outcome:
-        """The request has ended: told once, whoever ends it, and nothing of the work is left."""
+    async def _end(
+        self,
+        work: Work,
+        outcome: str,
+        reason: str = "",
+        sentence: str = "",
+        *,
+        emit: Sequence[Event] = (),
+        key: str | None = None,
+        facts: Mapping[str, Any] | None = _NO_FACTS,
+    ) -> Outcome:
+        """The request has ended: an event tells it, once, whoever ends it, and nothing of the work is left. `key` is the transcript's.
+        Without `facts` neither audit trail nor metrics are told."""
         now, one = self._services.now(), work.request
         since_request = max(0.0, (now - work.event.occurred_at).total_seconds())
         ended = parse_iso(one.conversation_ended_at)
         since_call = None if ended is None else max(0.0, (now - ended).total_seconds())
-        told = {
+        measures = {
             "provider": one.provider,
             "locale": one.locale,
-            "outcome": outcome,
             "request": work.event.id,
             "latencySeconds": round(since_request, 3),
             "afterCallSeconds": None if since_call is None else round(since_call, 3),
+        }
+        why = {"check" if outcome == "refused" else "reason": reason or None}
+        body = {
+            **measures,
+            **why,
+            "outcome": outcome,
+            "sentence": sentence or None,
+            "transcript": key,
             "conversationEndedAt": one.conversation_ended_at,
         }
-        body = {**told, "check" if outcome == "refused" else "reason": reason or None, "sentence": sentence or None, "at": iso(now)}
         completed = work.event.derive(Topic.TRANSCRIPTION_COMPLETED, occurred_at=now, state=work.event.id, body=body)
-        result = {"completed": "success", "refused": "refused"}.get(outcome, "failure")
-        del told["outcome"]
-        self._services.audit.record("transcription.complete", work.target, outcome=result, **told, **facts, reason=reason or None)
-        self._services.speech.measure(one.provider, outcome, since_request=since_request, since_call=since_call)
+        if facts is not None:
+            result = {"completed": "success", "refused": "refused"}.get(outcome, "failure")
+            self._services.audit.record("transcription.complete", work.target, outcome=result, **measures, **why, **facts)
+            self._services.speech.measure(one.provider, outcome, since_request=since_request, since_call=since_call)
         await self._store.clear(work)
         return Done((*emit, completed), sentence)
 

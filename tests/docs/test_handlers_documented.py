@@ -21,6 +21,7 @@ from genesys_sync_handlers.discover import Discover
 from genesys_sync_handlers.mute import Mute
 from genesys_sync_handlers.redact import Redact
 from genesys_sync_handlers.resume import Resume
+from genesys_sync_handlers.transcribe import Transcribe
 from genesys_sync_handlers.transcript import TranscriptFetch
 from genesys_sync_handlers.upload import Upload
 from genesys_sync_handlers.verify import Verify
@@ -33,6 +34,7 @@ HANDLERS: dict[str, Any] = {
     "mute": Mute,
     "redact": Redact,
     "resume": Resume,
+    "transcribe": Transcribe,
     "transcript": TranscriptFetch,
     "upload": Upload,
     "verify": Verify,
@@ -45,6 +47,7 @@ EMITTED = {
     "mute": ["media.redacted", "media.rejected"],
     "redact": ["transcript.redacted"],
     "resume": [],
+    "transcribe": ["transcription.requested", "transcript.archived", "transcription.completed"],
     "transcript": ["transcript.archived", "transcript.missing"],
     "upload": ["upload.completed", "upload.failed"],
     "webhook": [],

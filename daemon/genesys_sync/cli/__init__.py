@@ -24,6 +24,8 @@ from genesys_sync.cli import (
     report,
     resume,
     status,
+    transcribe,
+    transcription,
     upload,
     verify,
 )
@@ -50,6 +52,8 @@ _COMMANDS = (
     upload,
     prompts,
     flows,
+    transcribe,
+    transcription,
     verify,
     audit_key,
 )

@@ -32,7 +32,7 @@ from genesys_sync.ledger.base import Ledger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
 from genesys_sync.scrubbing import clean_text, register_secret
-from genesys_sync.services import ControlRefused
+from genesys_sync.services import ControlRefused, SpeechRefused
 from genesys_sync.settings import Settings, find_credentials
 
 
@@ -114,8 +114,8 @@ def failure_as_json(error: GenesysSyncError) -> dict[str, Any]:
 
 def report_failure(error: GenesysSyncError, *, as_json: bool) -> int:
     """One sentence on standard error, the JSON on standard output where that was asked for; the exit code."""
-    check = f"refused by the check {error.check}: " if isinstance(error, ControlRefused) else ""
+    check = f"refused by the check {error.check}: " if isinstance(error, (ControlRefused, SpeechRefused)) else ""
     if as_json:
-        print_json(failure_as_json(error) | ({"check": error.check.value} if isinstance(error, ControlRefused) else {}))
+        print_json(failure_as_json(error) | ({"check": error.check.value} if isinstance(error, (ControlRefused, SpeechRefused)) else {}))
     print(f"genesys-sync: {check}{clean_text(str(error))}", file=sys.stderr)
     return exit_code_of(error)

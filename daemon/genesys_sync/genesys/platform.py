@@ -32,6 +32,7 @@ from genesys_sync.genesys.prompt_upload import PromptUpload
 from genesys_sync.genesys.prompts import PromptService
 from genesys_sync.genesys.recordings import RecordingService
 from genesys_sync.genesys.retention import RetentionQuery
+from genesys_sync.genesys.speech import SpeechControlService
 from genesys_sync.genesys.transcripts import TranscriptService
 from genesys_sync.genesys.upload_book import UploadBook
 from genesys_sync.genesys.uploads import UploadService
@@ -70,6 +71,7 @@ class Platform:
         transcripts: TranscriptService,
         media: media.MediaStore,
         control: ControlService,
+        speech: SpeechControlService,
         uploads: UploadService,
         prompts: PromptService,
         flows: FlowService,
@@ -88,6 +90,7 @@ class Platform:
         self.channels = ChannelService(client, tokens)
         self.media = media
         self.control = control
+        self.speech = speech
         self.uploads = uploads
         self.prompts = prompts
         self.flows = flows
@@ -174,6 +177,7 @@ async def connect(
             transcripts=TranscriptService(pool, clock=clock),
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
             control=ControlService(client, settings, clock=clock, actions=acting),
+            speech=SpeechControlService(client, actions=acting),
             uploads=UploadService(client, putting, rule, book, settings, clock=clock, actions=acting, random=random),
             prompts=PromptService(client, PromptUpload(client, tokens, putting, rule, settings), settings, clock=clock, actions=acting),
             flows=FlowService(client, settings, client_id=credentials.client_id.get_secret_value(), clock=clock, actions=acting),

@@ -40,7 +40,20 @@ from genesys_sync.services.control import (
 )
 from genesys_sync.services.platform import Genesys
 from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
-from genesys_sync.services.speech import NoFiles, TranscriptFile, TranscriptFiles, TranscriptionSettings, Transcripts
+from genesys_sync.services.speech import (
+    NoFiles,
+    QueueTranscription,
+    SpeechCheck,
+    SpeechControl,
+    SpeechForbidden,
+    SpeechRefused,
+    SpeechStatus,
+    TranscriptFile,
+    TranscriptFiles,
+    TranscriptionMode,
+    TranscriptionSettings,
+    Transcripts,
+)
 from genesys_sync.services.surroundings import Audit, Http, HttpReply, Log, Scratch, Storage
 from genesys_sync.services.transcription import (
     Accepted,
@@ -99,6 +112,7 @@ __all__ = [
     "Provider",
     "ProviderLimits",
     "Published",
+    "QueueTranscription",
     "RecordingControl",
     "RecordingInfo",
     "RecordingMedia",
@@ -109,12 +123,18 @@ __all__ = [
     "Sent",
     "Services",
     "Speech",
+    "SpeechCheck",
+    "SpeechControl",
+    "SpeechForbidden",
+    "SpeechRefused",
+    "SpeechStatus",
     "Storage",
     "Transcribed",
     "TranscriptFile",
     "TranscriptFiles",
     "TranscriptionCheck",
     "TranscriptionJob",
+    "TranscriptionMode",
     "TranscriptionRequest",
     "TranscriptionSettings",
     "Transcripts",

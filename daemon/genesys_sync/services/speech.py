@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, PermanentError, ReasonCode
 from genesys_sync.services.recordings import MediaPart
 
 
@@ -75,4 +76,83 @@ class Transcripts(Protocol):
 
     async def analysis(self, conversation_id: str) -> Mapping[str, Any] | None:
         """What speech analytics made of the conversation (`participantMetrics` …); None where it made nothing."""
+        ...
+
+
+class TranscriptionMode(StrEnum):
+    """The organisation's setting, as the platform spells it."""
+
+    DISABLED = "Disabled"
+    GLOBALLY = "EnabledGlobally"
+    QUEUES = "EnabledQueueFlow"
+
+
+class SpeechCheck(StrEnum):
+    """What keeps the platform from transcribing, by the name under which its refusal is reported."""
+
+    PERMISSION = "permission"
+    PRODUCT = "product"
+    QUEUE = "queue"
+    EFFECT = "effect"
+    """It was accepted, and is not so when it is read back."""
+
+
+class SpeechRefused(PermanentError):
+    """A prerequisite does not hold; `check` names it."""
+
+    exit_code = EX_UNAVAILABLE
+
+    def __init__(self, check: SpeechCheck, reason: str, *, code: ReasonCode = ReasonCode.REQUEST_REFUSED, correlation_id: str = "") -> None:
+        super().__init__(reason, code=code, correlation_id=correlation_id)
+        self.check = check
+
+
+class SpeechForbidden(SpeechRefused):
+    """The OAuth client's role lacks the permission."""
+
+    exit_code = EX_NOPERM
+
+    def __init__(self, permission: str) -> None:
+        reason = f"the OAuth client's role lacks {permission}; nothing was changed"
+        super().__init__(SpeechCheck.PERMISSION, reason, code=ReasonCode.FORBIDDEN)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTranscription:
+    """Whether a queue has its calls transcribed, where the organisation's setting leaves it to queues."""
+
+    id: str
+    name: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStatus:
+    """What is set. None: the platform did not say.
+
+    mode            verbatim; see TranscriptionMode
+    product_listed  whether a product that transcribes is among the organisation's
+    queues          those that were asked for
+    """
+
+    mode: str
+    confidence_threshold: int | None
+    low_latency: bool | None
+    pci_redaction: bool | None
+    pii_redaction: bool | None
+    product_listed: bool | None
+    queues: tuple[QueueTranscription, ...] = ()
+
+
+class SpeechControl(Protocol):
+    """The platform's own transcription: what is set counts for calls that are answered afterwards. Every method raises TransientError or
+    PermanentError (SpeechRefused where a prerequisite does not hold)."""
+
+    async def status(self, queue_ids: tuple[str, ...] = ()) -> SpeechStatus:
+        """What is set now."""
+        ...
+
+    async def enable(self, queue_ids: tuple[str, ...] = (), *, unlisted: bool = False) -> SpeechStatus:
+        """Switch it on: for the whole organisation, or for these queues, for which a disabled organisation is set to leave it to queues and
+        flows. What is on already is left alone. Returns what the platform shows afterwards. `unlisted`: though no product is listed."""
         ...

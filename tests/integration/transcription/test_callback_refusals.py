@@ -60,7 +60,7 @@ async def sent(port: int, data: bytes) -> tuple[int, bytes]:
     finally:
         writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
-    return (int(head.split(b" ", 2)[1]), body) if head.startswith(b"HTTP/1.") else (0, b"")
+    return (int(head.split(b" ", 2)[1]), body) if head.startswith(b"HTTP/") else (0, b"")
 
 
 def port_of(here) -> int:

@@ -60,6 +60,8 @@ async def test_a_result_that_is_not_called_back_is_asked_for(rig, how: str) -> N
         _, model = await transcript(here)
         assert heard(model) == sorted(here.said)
         assert (len(here.desk.jobs), here.counted("accepted")) == (1, 0)
+        told = [one.entry.action for one in await here.ledger.audit_entries(after=0, limit=100)]
+        assert told.count("transcription.complete") == 1
         assert here.files("transcriptions") == []  # what the provider sent is not kept beside the transcript
 
 
@@ -77,6 +79,8 @@ async def test_both_ways_at_the_same_time_make_one_transcript(rig) -> None:
         await here.completed()
         await here.idle()
         assert len(await here.events("transcript.archived")) == len(await here.events("transcription.completed")) == 1
+        labels = {"provider": "speech", "outcome": "completed"}
+        assert here.metrics.registry.get_sample_value("genesys_sync_transcription_seconds_count", labels) in (1, 2)
         event, _ = await transcript(here)
         for part in (event.body["raw"], event.body["transcript"]):
             assert await here.storage.sha256(part["key"]) == part["sha256"]
