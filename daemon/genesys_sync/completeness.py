@@ -45,6 +45,19 @@ class State(StrEnum):
 
 UNFINISHED: Final = frozenset({State.DETECTED, State.WAITING})
 
+MEANINGS: Final[Mapping[State, str]] = {
+    State.DETECTED: "known, and not downloadable yet",
+    State.WAITING: "being archived or verified",
+    State.ARCHIVED: "in the archive",
+    State.RECOVERED: "in the archive, found by back-fill alone",
+    State.REJECTED: "not what it claims to be, or not to be kept: quarantined",
+    State.DEAD: "given up, with a reason",
+    State.EXCLUDED: "left out by a policy of ours",
+    State.UNEXPLAINED: "platform and ledger disagree",
+    State.NONE_EXPECTED: "conversations without a recording, rightly",
+}
+"""Each in a few words, for people."""
+
 
 class Unexplained(StrEnum):
     """In which way platform and ledger disagree."""

@@ -14,11 +14,14 @@ AT_ONCE: Final = 500
 _ORPHANS_MOST: Final = 10_000
 
 
-async def ended_between(ledger: Ledger, from_ms: int, to_ms: int) -> AsyncIterator[list[tuple[int, str]]]:
-    """The conversations that ended in the time, as (end in ms, conversation id), in pages of `AT_ONCE`. Raises LedgerError."""
+async def ended_between(ledger: Ledger, from_ms: int, to_ms: int) -> AsyncIterator[dict[str, int]]:
+    """The conversations that ended in the time, each once, with its end in ms; at most `AT_ONCE` at a time. Raises LedgerError."""
+    seen: set[str] = set()
     after: tuple[int, str] | None = None
     while page := await ledger.conversations_ended(from_ms=from_ms, to_ms=to_ms, after=after, limit=AT_ONCE):
-        yield page
+        new = {conversation_id: ended_ms for ended_ms, conversation_id in page if conversation_id not in seen}
+        seen |= new.keys()
+        yield new
         after = page[-1]
 
 

@@ -22,7 +22,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -79,6 +79,8 @@ class Sealer:
     """Seals one ledger's audit entries into `folder`. For the one process that holds the ledger.
 
     organization  the organisation's id once it is known, empty before: a checkpoint is an event, and an event is somebody's
+
+    `checkpointed_at` is the time of the last checkpoint of this process.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Sealer:
         self._every = every.total_seconds()
         self._one = anyio.Lock()
         self.waits = ""
+        self.checkpointed_at: datetime | None = None
 
     async def open(self) -> None:
         """Prove that the files are those of this ledger; changes nothing but makes the folder.
@@ -168,7 +171,10 @@ class Sealer:
             state=f"{seal.size}:{root}",
             body={"size": seal.size, "root": root, **(self._signer.sign(seal.size, root) if self._signer is not None else {})},
         )
-        return await self._ledger.record_checkpoint(seal.size, self._router.route([event])[0])
+        recorded = await self._ledger.record_checkpoint(seal.size, self._router.route([event])[0])
+        if recorded:
+            self.checkpointed_at = event.occurred_at
+        return recorded
 
 
 # --- in worker threads

@@ -48,6 +48,15 @@ def parse_size(value: object) -> int:
     return int(float(match[1]) * _BYTES[match[2]])
 
 
+def spoken(span: timedelta) -> str:
+    """`12 s`, `5 min`, `3 h`, `2 days`: for people, rounded down."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):
+        if seconds >= size:
+            return f"{seconds // {'days': 86_400, 'h': 3600, 'min': 60}[unit]} {unit}"
+    return f"{seconds} s"
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 """A `timedelta` field that reads `"30s"`."""
 

@@ -14,7 +14,6 @@ import structlog
 
 from genesys_sync.cli import main
 from genesys_sync.cli.find import archive_keys
-from genesys_sync.cli.output import spoken
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import ReasonCode
@@ -24,6 +23,7 @@ from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import DeliveryState, Verdict
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent
+from genesys_sync.units import spoken
 
 CONVERSATION = "5c0b1e7a-1111-2222-3333-444455556666"
 RECORDING = "8f0b1e7a-1111-2222-3333-444455556666"

@@ -69,10 +69,9 @@ class Collector:
             report.sensitive = await self._holds_sensitive(self._platform)
             await self._page(self._platform, window)
         here: set[str] = set()
-        async for page in ended_between(self._ledger, window.from_ms, window.to_ms):
-            new = {conversation_id: ended_ms for ended_ms, conversation_id in page if conversation_id not in here}
-            here |= new.keys()
-            await self._judge_here(report, new)
+        async for ended in ended_between(self._ledger, window.from_ms, window.to_ms):
+            here |= ended.keys()
+            await self._judge_here(report, ended)
         there = sorted(self._said.ended.keys() - here)
         for first in range(0, len(there), AT_ONCE):
             await self._judge_there(report, there[first : first + AT_ONCE])

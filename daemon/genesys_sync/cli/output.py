@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import orjson
 
@@ -66,12 +66,3 @@ def iso(epoch_ms: int | None) -> str | None:
 def clock_time(moment: datetime) -> str:
     """For people: date and time of day, UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def spoken(span: timedelta) -> str:
-    """`12 s`, `5 min`, `3 h`, `2 days`."""
-    seconds = max(0, int(span.total_seconds()))
-    for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):
-        if seconds >= size:
-            return f"{seconds // {'days': 86_400, 'h': 3600, 'min': 60}[unit]} {unit}"
-    return f"{seconds} s"

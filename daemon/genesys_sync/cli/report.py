@@ -21,7 +21,7 @@ from genesys_sync.cli.invocation import load_settings, run_async, whole_number
 from genesys_sync.cli.moments import Window, add_window, window
 from genesys_sync.cli.output import iso, print_json, print_line, print_table, written
 from genesys_sync.clock import SystemClock
-from genesys_sync.completeness import Caveat, Item, Roles, State, Tally, is_complete
+from genesys_sync.completeness import MEANINGS, Caveat, Item, Roles, State, Tally, is_complete
 from genesys_sync.events import iso as iso_time
 from genesys_sync.settings import Settings
 from genesys_sync.transcript_states import TranscriptRoles
@@ -33,17 +33,6 @@ SHARE = 0.5
 _SHOWN = (State.UNEXPLAINED, State.DEAD, State.REJECTED)
 _COLUMNS = ("endedAt", "conversationId", "recordingId", "state", "reason", "note", "variant", "deleteDate")
 _VARIANTS = {"whole": "whole", "perhaps_redacted": "perhaps redacted, for want of the permission", "unknown": "not known"}
-_MEANINGS = {
-    State.DETECTED: "known, and not downloadable yet",
-    State.WAITING: "being archived or verified",
-    State.ARCHIVED: "in the archive",
-    State.RECOVERED: "in the archive, found by back-fill alone",
-    State.REJECTED: "not what it claims to be, or not to be kept: quarantined",
-    State.DEAD: "given up, with a reason",
-    State.EXCLUDED: "left out by a policy of ours",
-    State.UNEXPLAINED: "platform and ledger disagree",
-    State.NONE_EXPECTED: "conversations without a recording, rightly",
-}
 
 
 @dataclass(slots=True)
@@ -167,7 +156,7 @@ def show(report: Report, *, limit: int) -> None:
     for name, value in (*facts, ("verdict", first), *(("", sentence) for sentence in rest)):
         print_line(f"{name:<{len(report.permission)}}  {value}")
     print_line()
-    rows = [(str(state).replace("_", " "), report.tally.states[state], _MEANINGS[state]) for state in State]
+    rows = [(str(state).replace("_", " "), report.tally.states[state], MEANINGS[state]) for state in State]
     _print_states(rows)
     if report.tally.reasons:
         print_line()

@@ -9,13 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 from genesys_sync.cli.invocation import load_settings, run_async
-from genesys_sync.cli.output import iso, print_json, print_line, print_table, spoken
+from genesys_sync.cli.output import iso, print_json, print_line, print_table
 from genesys_sync.clock import SystemClock
 from genesys_sync.ledger.base import DeliveryState
 from genesys_sync.settings import Settings
 from genesys_sync.standing import Standing
 from genesys_sync.standing import as_json as standing_as_json
 from genesys_sync.standing import look as standing_of
+from genesys_sync.units import spoken
 
 ANSWER_LIMIT = 64 << 10
 DAEMON_SECONDS = 3.0

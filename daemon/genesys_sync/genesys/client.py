@@ -169,6 +169,12 @@ class Client:
         now = self._clock.monotonic()
         return -self._budget.wait(now, lane), self._budget.remaining(now) - self._turns.waiting(lane)
 
+    def budget(self) -> tuple[int, int, float]:
+        """The requests that the present rate window still has, those that we allow ourselves in one, and the seconds for which a 429 still
+        holds all of them up."""
+        now = self._clock.monotonic()
+        return self._budget.remaining(now), self._budget.limit, self._budget.pause(now)
+
     async def prove(self) -> None:
         """Returns when the login host knows the client. Raises CredentialsRefused or TransientError."""
         await self._tokens.get()

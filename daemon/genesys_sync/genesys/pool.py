@@ -56,6 +56,11 @@ class Pool:
         self._clock = clock
         self._metrics = metrics
 
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        """The first client and its further ones, whether they take part or not."""
+        return (self._main, *(member.client for member in self.members))
+
     async def call(
         self,
         method: str,
