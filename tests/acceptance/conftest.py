@@ -36,12 +36,13 @@ QUICK = (
 
 
 def wait_until(fact: Callable[[], Any], *, seconds: float = 60, what: str = "the fact") -> Any:
-    """The first true answer; one generous deadline for the whole test."""
+    """The first true answer; one generous deadline for the whole test. A look that is dear, such as a command, is taken less often: it
+    must not take the processors from what it waits for."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         if answer := fact():
             return answer
-        time.sleep(0.1)
+        time.sleep(max(0.1, 2 * (time.monotonic() - began)))
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 

@@ -46,7 +46,7 @@ seed = 2
 [calls]
 count = 0
 [[calls.extra]]
-bytes = "400MB"
+bytes = "250MB"
 end_after = "1s"
 """
 
@@ -54,9 +54,9 @@ end_after = "1s"
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("scenario", "least"),
-    [pytest.param(HUGE, 400_000_000, id="400MB"), pytest.param("huge", 2_000_000_000, id="2GB", marks=pytest.mark.slow)],
+    [pytest.param(HUGE, 250_000_000, id="250MB"), pytest.param("huge", 2_000_000_000, id="2GB", marks=pytest.mark.slow)],
 )
-def test_a_recording_of_400_mb_and_of_2_gb_with_flat_memory(
+def test_a_recording_of_250_mb_and_of_2_gb_with_flat_memory(
     simulator: Callable[..., Any], daemon: Callable[..., Any], wait: Callable[..., Any], scenario: str, least: int
 ) -> None:
     """It is archived and verified with the daemon's peak resident memory below 150 MiB."""
