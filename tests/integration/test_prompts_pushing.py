@@ -191,3 +191,10 @@ async def test_the_real_processes_convert_and_measure_and_refuse(tmp_path: Path)
             with pytest.raises(BadAudio, match=why):
                 await audio.convert(tmp_path / name, tmp_path / "out.wav", PromptForm())
     assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize("value", [-5, -41, "loud", True, "-20"])
+def test_a_loudness_that_is_none_is_one_sentence(value: object) -> None:
+    with pytest.raises(ValueError, match='must be a number of LUFS from -40 to -10, or "keep"') as refused:
+        PromptSettings.model_validate({"loudness": value})
+    assert str(refused.value).startswith("1 validation error")

@@ -54,7 +54,7 @@ def judge(sha256: str, form: str, known: Known | None, asset: PromptAsset | None
     if known.sha256 != sha256:
         return Change.CHANGED, "the file's content is another"
     if known.form != form:
-        return Change.CHANGED, f"it was converted to {known.form}"
+        return Change.CHANGED, f"the settings have changed: it was converted to {known.form}"
     if asset.status != "transcoded":
         return Change.CHANGED, f"the platform shows it as {asset.status}"
     if _other(known.seconds, asset.seconds) or dict(known.format) != dict(asset.format):

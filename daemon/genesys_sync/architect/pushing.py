@@ -147,8 +147,7 @@ class Pushing:
             sound = await means.audio.convert(path, wav, self._form)
             entry = replace(entry, change=change, why=why, sound=sound, seconds=sound.seconds)
             if push:
-                revision = 1 if known is None else known.revision + 1
-                await self._push(entry, prompt, wav, {"sha256": sound.sha256, "bytes": size}, revision)
+                await self._push(entry, prompt, wav, {"sha256": sound.sha256, "bytes": size})
                 entry = replace(entry, outcome="pushed")
         except BadAudio as error:
             return _bad(entry, error, push=push)
@@ -160,7 +159,7 @@ class Pushing:
             await to_thread.run_sync(lambda: wav.unlink(missing_ok=True))
         return entry
 
-    async def _push(self, entry: Entry, prompt: Prompt | None, wav: Path, source: dict[str, object], revision: int) -> None:
+    async def _push(self, entry: Entry, prompt: Prompt | None, wav: Path, source: dict[str, object]) -> None:
         means = self._means
         assert entry.sound is not None  # it was converted
         asset = await means.prompts.push(
@@ -169,6 +168,8 @@ class Pushing:
         if asset.media is None:
             raise TransientError("the platform shows the prompt as transcoded, but not where its audio lies", code=ReasonCode.BAD_ANSWER)
         served = await self._served(MediaPart(asset.media, "audio/wav"), wav, entry.sound.seconds)
+        # looked up only now: the prompt may have been there without having been listed, or have been pushed meanwhile
+        last = await last_push(means.ledger, means.organization_id, asset.prompt_id, asset.language)
         event = pushed(
             asset,
             at=means.clock.now(),
@@ -177,7 +178,7 @@ class Pushing:
             form=form_text(self._form),
             source=source,
             media={"sha256": served.sha256, "bytes": served.size},
-            revision=revision,
+            revision=1 if last is None else last.revision + 1,
         )
         await means.ledger.append(means.router.route([event]))
 

@@ -224,13 +224,21 @@ class PromptSettings(Section):
 
     encoding: Literal["pcm", "ulaw", "alaw"] = "pcm"
     sample_rate: Literal[8000, 16000] = 16000
-    loudness: Annotated[float, Field(ge=-40, le=-10)] | Literal["keep"] = -20.0
+    loudness: float | Literal["keep"] = -20.0
     peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
     largest_source: Size = 25_000_000
     upload_form: Literal["auto", "current", "deprecated"] = "auto"
     at_a_time: Annotated[int, Field(ge=1, le=64)] = 8
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     memory: Size = 1 << 30
+
+    @field_validator("loudness", mode="before")
+    @classmethod
+    def _loudness(cls, value: object) -> object:
+        """One sentence for what is neither: pydantic has one for each alternative."""
+        if value != "keep" and (isinstance(value, bool) or not isinstance(value, (int, float)) or not -40 <= value <= -10):
+            raise ValueError('must be a number of LUFS from -40 to -10, or "keep"')
+        return value
 
 
 class HealthSettings(Section):
