@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit, action_record
 from genesys_sync.dispatch.providers import LoadedProvider, OpenProviders, load_providers
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
-from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError
+from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError, root_cause
 from genesys_sync.feed.listener import Feed
 from genesys_sync.feed.orphans import take_in
 from genesys_sync.feed.retention import Retention
@@ -100,7 +100,7 @@ async def run(settings: Settings, *, base: Path, reload: Callable[[], Settings] 
             await _follow(settings, base, orders)
             signals.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise _cause(group) from None
+        raise root_cause(group) from None
     _log.info("stopped")
     return 0
 
@@ -114,7 +114,7 @@ async def _follow(settings: Settings, base: Path, orders: Orders) -> None:
         try:
             await _run_once(settings, base, orders)
         except (GenesysSyncError, BaseExceptionGroup) as error:
-            cause = _cause(error) if isinstance(error, BaseExceptionGroup) else error
+            cause = root_cause(error) if isinstance(error, BaseExceptionGroup) else error
             if before is None or orders.serving or not isinstance(cause, GenesysSyncError):
                 raise
             orders.reject(cause)
@@ -390,18 +390,3 @@ def report(opened: Opened) -> HealthReport:
         reasons=(*stalled, *(code for code, true in found.items() if true), *(feed.alerts if feed is not None else ())),
         facts=facts,
     )
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What made the task group end: our own error where there is one, the only other error otherwise."""
-    leaves = list(_leaves(group))
-    ours = [leaf for leaf in leaves if isinstance(leaf, GenesysSyncError)]
-    return (ours or leaves)[0] if ours or len(leaves) == 1 else group
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

@@ -23,7 +23,7 @@ a URL or personal data, because messages reach logs, the ledger and dead letters
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
@@ -196,3 +196,18 @@ class StorageError(GenesysSyncError):
 
 class StorageFull(StorageError):
     """The archive's file system has no space left. Deliveries wait and are tried again."""
+
+
+def root_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What made the task group end: our own error where there is one, the only other error otherwise."""
+    leaves = list(_leaves(group))
+    ours = [leaf for leaf in leaves if isinstance(leaf, GenesysSyncError)]
+    return (ours or leaves)[0] if ours or len(leaves) == 1 else group
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -172,6 +172,7 @@ def _body(
         "forms": [dict(form) for form in forms],
         "sidecar": work.key("archive.json"),
         "conversationEndedAt": work.request.conversation_ended_at,
+        "requestedAt": work.event.body.get("requestedAt"),
         "revision": work.request.revision,
         "request": work.event.id,
     }

@@ -264,6 +264,7 @@ class Transcribe(Handler[TranscribeConfig]):
             "sentence": sentence or None,
             "transcript": key,
             "conversationEndedAt": one.conversation_ended_at,
+            "requestedAt": work.event.body.get("requestedAt"),
         }
         completed = work.event.derive(Topic.TRANSCRIPTION_COMPLETED, occurred_at=now, state=work.event.id, body=body)
         if facts is not None:
