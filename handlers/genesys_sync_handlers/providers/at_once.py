@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from genesys_sync.plugin import Heard, Progress, Provider, ProviderLimits, Services, Size, Transcribed, TranscriptionJob
+from genesys_sync.plugin import ConfigurationError, Heard, Progress, Provider, ProviderLimits, Services, Size, Transcribed, TranscriptionJob
 from genesys_sync_handlers._config import PositiveDuration
 from genesys_sync_handlers.providers._asking import ANSWER_LIMIT, ServiceConfig, form, parsed, refusal
 from genesys_sync_handlers.providers._reading import heard
@@ -50,6 +50,13 @@ class AtOnce(Provider[AtOnceConfig]):
         self._services = services
         self._headers = self.config.headers(f"providers.{self.name}.config")
         yield
+
+    async def check(self) -> None:
+        """Asks for the service's models, as most can be: what counts is that it answers, and does not refuse the key."""
+        url = f"{self.config.url}/v1/models"
+        reply = await self._services.http.transfer("GET", url, headers=self._headers, answer_limit=ANSWER_LIMIT)
+        if reply.status in (401, 403):
+            raise ConfigurationError(f"providers.{self.name}: the service refuses the key ({reply.status})")
 
     async def limits(self) -> ProviderLimits:
         """What the settings say: the service has no operation that tells."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from aiohttp import web
 
+from genesys_sync import outbound
+from genesys_sync.errors import TransientError
+from genesys_sync.settings import HttpSettings
 from genesys_sync.transcripts import Transcript
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +138,38 @@ async def test_submissions_are_audited_actions_with_nothing_that_was_said(rig) -
         assert not any(f'"{word}"'.encode() in bodies for word in here.said)
         tallies = await here.ledger.tallies()
         assert {one.operation for one in tallies.actions} == {"transcription.submit"}
+
+
+async def test_a_refused_key_is_told_by_check_and_never_shown(rig) -> None:
+    async with rig(work=False) as here:
+        jobs, whole = here.providers.provider("speech"), here.providers.provider("whole")
+        await jobs.check()
+        await whole.check()
+        jobs._headers = whole._headers = {"Authorization": "Bearer wrong-key"}
+        jobs._limits = (0.0, jobs._limits[1])
+        with pytest.raises(TransientError, match="401 invalid_api_key: look at its key") as told:
+            await jobs.check()
+        assert "wrong-key" not in str(told.value)
+
+
+async def test_what_is_sent_comes_from_disk_with_its_length_and_long_answers_are_refused(rig, serve) -> None:
+    got: list[tuple[str | None, bytes]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        got.append((request.headers.get("Content-Length"), await request.read()))
+        return web.Response(body=b"x" * 1001)
+
+    url = await serve(answer)
+    async with rig(work=False) as here, outbound.connect(HttpSettings(allow_private=("127.0.0.1/32",))) as http:
+        path = here.folder / "media"
+        path.write_bytes(b"middle" * 100_000)
+        reply = await http.transfer("POST", url, body=[b"head", path, b"tail"], answer_limit=1001)
+        assert len(reply.body) == 1001
+        assert got == [("600008", b"head" + path.read_bytes() + b"tail")]
+        with pytest.raises(TransientError, match="longer than 1000 bytes"):
+            await http.transfer("POST", url, body=[path], answer_limit=1000)
+        with pytest.raises(FileNotFoundError):
+            await http.transfer("POST", url, body=[here.folder / "gone"])
 
 
 CONVERSATION = "c0c0c0c0-0000-4000-8000-000000000001"
