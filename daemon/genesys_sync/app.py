@@ -26,6 +26,7 @@ from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
 from genesys_sync.callbacks import CallbackServer
 from genesys_sync.clock import Clock, SystemClock
+from genesys_sync.console import Console
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit, action_record
 from genesys_sync.dispatch.providers import LoadedProvider, OpenProviders, load_providers
@@ -242,9 +243,24 @@ async def _serve(opened: Opened, orders: Orders) -> None:
     opened.condition.sealer = sealer
     await _audit(opened, "daemon.start")
     async with anyio.create_task_group() as surroundings:
-        health = HealthServer(opened.settings.health.address, report=lambda: report(opened), metrics=opened.metrics)
+        console = Console.of(
+            opened.settings,
+            clock=opened.clock,
+            report=lambda: report(opened),
+            condition=opened.condition,
+            clients=opened.platform.pool.clients,
+        )
+        health = HealthServer(
+            opened.settings.health.address,
+            report=lambda: report(opened),
+            metrics=opened.metrics,
+            pages=console.routes() if console is not None else (),
+            hosts=opened.settings.console.allow_hosts,
+        )
         host, port = await surroundings.start(health.run)
         _log.info("health listens", address=f"{host}:{port}")
+        if console is not None:
+            surroundings.start_soon(console.run)
         if opened.callbacks is not None:
             host, port = await surroundings.start(opened.callbacks.run)
             _log.info("callbacks are taken", address=f"{host}:{port}")

@@ -2,7 +2,7 @@
 
 Three parts. `Pulse` keeps when loop and dispatcher were last seen, and decides whether that is well. `LoopGuard` ticks, measures
 how late the loop is, and has a thread that writes down where a blocked loop stands. `HealthServer` answers `/livez`, `/readyz`
-and `/metrics` with states and counts only: no id, no name, no URL.
+and `/metrics` with states and counts only: no id, no name, no URL; and serves whatever pages it is given.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import orjson
@@ -151,12 +151,26 @@ def where(frame: FrameType | None) -> list[str]:
 
 class HealthServer:
     """The listener for `/livez`, `/readyz` and `/metrics`. It answers GET and HEAD, to callers that know it by a loopback or its
-    configured name; of more than 64 connections the oldest is closed."""
+    configured name; of more than 64 connections the oldest is closed.
 
-    def __init__(self, address: tuple[str, int], *, report: Callable[[], HealthReport], metrics: Metrics) -> None:
+    pages  further paths
+    hosts  further names by which it may be known
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        *,
+        report: Callable[[], HealthReport],
+        metrics: Metrics,
+        pages: Collection[web.RouteDef] = (),
+        hosts: Collection[str] = (),
+    ) -> None:
         self._host, self._port = address
         self._report = report
         self._metrics = metrics
+        self._pages = pages
+        self._hosts = hosts
 
     async def run(self, *, task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; `task_status` gets the address really bound. Raises PortInUse, or ConfigurationError for an
@@ -165,6 +179,7 @@ class HealthServer:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_text)
+        app.router.add_routes(self._pages)
         app.on_response_prepare.append(_plain_headers)
         runner = web.AppRunner(
             app,
@@ -187,7 +202,8 @@ class HealthServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
-        if not host_allowed(request.headers.get("Host", ""), configured=self._host):
+        header = request.headers.get("Host", "")
+        if not host_allowed(header, configured=self._host) and host_of(header) not in self._hosts:
             return web.json_response({"error": "wrong host"}, status=421)
         return await handler(request)
 
@@ -196,30 +212,53 @@ class HealthServer:
         return _answer(200 if report.live else 503, {"live": report.live})
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        report = self._report()
-        ready = report.live and report.ready
-        state = "ready" if ready else "not_ready" if report.live else "not_live"
-        facts = {name: value for name, value in report.facts.items() if _is_code(name) and (not isinstance(value, str) or _is_code(value))}
-        reasons = [reason for reason in report.reasons if _is_code(reason)]
-        return _answer(200 if ready else 503, {**facts, "ready": ready, "state": state, "reasons": reasons})
+        body = readiness(self._report())
+        return _answer(200 if body["ready"] else 503, body)
 
     async def _metrics_text(self, _request: web.Request) -> web.Response:
         text = await to_thread.run_sync(generate_latest, self._metrics.registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
+def readiness(report: HealthReport) -> dict[str, Any]:
+    """What `/readyz` answers: `ready`, `state` (ready, not_ready, not_live), `reasons`, and the facts. Pure."""
+    ready = report.live and report.ready
+    state = "ready" if ready else "not_ready" if report.live else "not_live"
+    facts = {name: value for name, value in report.facts.items() if _is_code(name) and (not isinstance(value, str) or _is_code(value))}
+    return {**facts, "ready": ready, "state": state, "reasons": [reason for reason in report.reasons if _is_code(reason)]}
+
+
+def host_of(header: str) -> str:
+    """The name or address in a Host header, without port and brackets, in small letters. Pure."""
+    host = header[: header.index("]") + 1] if header.startswith("[") and "]" in header else header.partition(":")[0]
+    return host.strip("[]").lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this name or address stands for this machine alone. Pure."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def host_allowed(header: str, *, configured: str) -> bool:
     """True for a loopback name or address and the configured host: a web page that rebinds its own name to us sends that name.
     When all addresses are listened on, any literal address will do, because rebinding needs a name. Pure."""
-    host = header[: header.index("]") + 1] if header.startswith("[") and "]" in header else header.partition(":")[0]
-    host = host.strip("[]").lower()
-    if host in ("localhost", configured.lower()):
+    host = host_of(header)
+    if host == configured.lower() or is_loopback(host):
         return True
+    return configured in ("0.0.0.0", "::") and _is_address(host)  # noqa: S104 - compared, not bound
+
+
+def _is_address(host: str) -> bool:
     try:
-        address = ipaddress.ip_address(host)
+        ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address.is_loopback or configured in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    return True
 
 
 def _is_code(text: str) -> bool:

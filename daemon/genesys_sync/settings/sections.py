@@ -158,6 +158,10 @@ class FeedSettings(Section):
     ready_within: PositiveDuration = timedelta(seconds=90)
     retention_alert: PositiveDuration = timedelta(hours=72)
     orphans: bool = True
+    live_transcripts: bool = False
+    live_gather: PositiveDuration = timedelta(seconds=1)
+    live_hold: PositiveDuration = timedelta(seconds=30)
+    live_hold_utterances: Annotated[int, Field(ge=1, le=100)] = 20
 
 
 class LedgerSettings(Section):
@@ -255,6 +259,24 @@ class HealthSettings(Section):
     def address(self) -> tuple[str, int]:
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[0-9a-f:]*:[0-9a-f:.]*")
+
+
+class ConsoleSettings(Section):
+    """The status page on the health listener."""
+
+    enabled: bool = True
+    allow_hosts: tuple[str, ...] = ()
+
+    @field_validator("allow_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if _HOST.fullmatch(host.lower()) is None:
+                raise ValueError(f'{host!r} is not a host: write it as a browser names it, without scheme and port: "sync.example.com"')
+        return tuple(host.lower() for host in value)
 
 
 class CallbacksSettings(Section):
@@ -356,6 +378,7 @@ class Settings(Section):
     upload: UploadSettings = UploadSettings()
     prompts: PromptSettings = PromptSettings()
     health: HealthSettings = HealthSettings()
+    console: ConsoleSettings = ConsoleSettings()
     callbacks: CallbacksSettings = CallbacksSettings()
     redaction: RedactionSettings = RedactionSettings()
     costs: CostsSettings = CostsSettings()
