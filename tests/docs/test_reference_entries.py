@@ -20,7 +20,9 @@ from genesys_sync.tallies import Tallies
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "docs" / "reference"
 SAMPLE = tomllib.loads((PROJECT / "settings.toml").read_text())
-SECTIONS = {name: list(field.annotation.model_fields) for name, field in Settings.model_fields.items() if name not in ("handlers", "providers")}
+SECTIONS = {
+    name: list(field.annotation.model_fields) for name, field in Settings.model_fields.items() if name not in ("handlers", "providers")
+}
 SECTIONS["handlers.NAME"] = list(HandlerSettings.model_fields)
 SECTIONS["providers.NAME"] = list(ProviderSettings.model_fields)
 

@@ -52,7 +52,9 @@ def test_what_is_no_result_is_told_without_quoting_it(data: bytes) -> None:
         heard(data)
 
 
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(-(2**60), 2**60), st.floats(allow_nan=True), st.text(max_size=5), st.lists(st.none(), max_size=2))
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**60), 2**60), st.floats(allow_nan=True), st.text(max_size=5), st.lists(st.none(), max_size=2)
+)
 ITEM = st.dictionaries(st.sampled_from(["text", "word", "start", "end", "speaker", "words", "confidence", "language"]), VALUES, max_size=6)
 KEYS = st.sampled_from(["text", "language", "duration"])
 
