@@ -300,7 +300,7 @@ async def test_a_poison_event_ends_as_a_dead_letter(bench):
         await bench.clock.advance(61)
         if life < 2:
             await bench.ledger.return_expired(now_ms=bench.clock.epoch_ms(), max_crashes=3, announce=lambda record: [])
-            await bench.clock.advance(1)  # a suspect is not due at once
+            await bench.clock.advance(5)  # a suspect is not due at once
     async with bench.working(handler, alarm):
         await bench.until_states("alarm", {DeliveryState.DONE: 1})
     (letter,) = await bench.ledger.dead_letters()

@@ -381,6 +381,46 @@ async def test_suspects_are_ready_one_after_the_other(ledger: Ledger, routed: An
     assert all(later > earlier for earlier, later in pairwise(due))
 
 
+async def test_who_dies_in_company_is_to_blame_for_a_part_of_the_death_only(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    """Killed from outside again and again, with work that never gets done in between: nobody is taken for the one that kills."""
+    await ledger.append([routed("archive", conversation=name) for name in "abcde"])
+    for _ in range(49):  # the fifth part of 49 deaths is less than 10
+        assert len(await claimed(ledger, clock)) == 5
+        assert {record.state for record in await crash(ledger, clock)} == {DeliveryState.READY}
+        await clock.advance(30)
+    assert len(await claimed(ledger, clock)) == 5
+    assert {record.state for record in await crash(ledger, clock)} == {DeliveryState.DEAD}
+
+
+async def test_the_one_that_kills_soon_dies_alone_and_the_others_live(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
+    """Each run takes 3 s; the process dies whenever the guilty one has run for a moment."""
+    names = [f"c{number}" for number in range(60)]
+    await ledger.append([routed("archive", conversation=name) for name in names])
+    done: set[str | None] = set()
+    deaths = 0
+    while deaths < 40:
+        running: list[tuple[float, Claim]] = []
+        began = clock.monotonic()
+        while clock.monotonic() < began + 40:
+            for claim in await claimed(ledger, clock, limit=100):
+                running.append((clock.monotonic(), claim))
+            if any(claim.event.conversation_id == "c30" for _, claim in running):
+                break
+            for since, claim in list(running):
+                if clock.monotonic() >= since + 3:
+                    assert await ledger.settle(claim, Verdict(state=DeliveryState.DONE), now_ms=clock.epoch_ms())
+                    running.remove((since, claim))
+                    done.add(claim.event.conversation_id)
+            await clock.advance(0.5)
+        if not running:
+            break
+        deaths += 1
+        await crash(ledger, clock)
+    assert [record.event.conversation_id for record in await ledger.dead_letters()] == ["c30"]
+    assert len(done) == 59
+    assert deaths <= 20
+
+
 async def test_an_end_that_is_no_crash_clears_the_suspicion(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
     await ledger.append([routed("archive", conversation="c")])
     for _ in range(12):
@@ -402,7 +442,7 @@ async def test_a_poison_event_is_dead_after_so_many_crashes_and_announced_in_the
         return [routed("webhook", topic="delivery.dead_lettered", conversation="c", state=record.delivery_id)]
 
     for crash in (1, 2, 3):
-        await clock.advance(1)  # a suspect is not due at once
+        await clock.advance(5)  # a suspect is not due at once
         assert len(await claimed(ledger, clock, lease_ms=1000)) == 1
         await clock.advance(1)
         (record,) = await ledger.return_expired(now_ms=clock.epoch_ms(), max_crashes=3, announce=announce)

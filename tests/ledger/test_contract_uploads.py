@@ -65,7 +65,7 @@ async def test_uploads_are_found_without_walking_through_everything_else(ledger:
 
 async def test_what_is_gone_on_with_may_be_killed_more_often_than_others(ledger: Ledger, routed: Any, clock: FakeClock) -> None:
     await ledger.append([routed("upload", topic="upload.requested"), routed("archive")])
-    for _ in range(3):
+    for _ in range(6):  # each death is shared by two
         await clock.advance(3600)
         await ledger.claim({"upload": 1, "archive": 1}, worker="w", now_ms=clock.epoch_ms(), lease_ms=1)
         await clock.advance(3600)

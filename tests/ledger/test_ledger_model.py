@@ -34,6 +34,7 @@ class Expected:
     attempts: int = 0
     snoozes: int = 0
     crashes: int = 0
+    blame: int = 0
     fence: int = 0
     lease_until_ms: int = 0
 
@@ -149,6 +150,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
             expected.state = state
             expected.attempts += counted
             expected.snoozes += snoozed
+            expected.crashes = expected.blame = 0
             if state is DeliveryState.READY:
                 expected.due_ms = verdict.due_ms
             if verdict.park:
@@ -181,11 +183,16 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         returned = self.call(self.ledger.return_expired, now_ms=self.now, max_crashes=MAX_CRASHES, announce=lambda _: ())
         expired = {key: one for key, one in self.model.items() if one.state is DeliveryState.LEASED and one.lease_until_ms <= self.now}
         assert {(record.event.id, record.handler) for record in returned} == set(expired)
-        for expected in expired.values():
+        told = {(record.event.id, record.handler): record for record in returned}
+        for key, expected in expired.items():
             expected.attempts += 1
             expected.crashes += 1
-            expected.due_ms = self.now if expected.crashes < MAX_CRASHES else expected.due_ms
-            expected.state = DeliveryState.READY if expected.crashes < MAX_CRASHES else DeliveryState.DEAD
+            expected.blame += 1000 // len(expired)
+            expected.state = DeliveryState.READY if expected.blame < 1000 * MAX_CRASHES else DeliveryState.DEAD
+            if expected.state is DeliveryState.READY:
+                apart = told[key].due_ms - self.now
+                assert 0 < apart <= 30_000 if expected.crashes > 1 else apart >= 0
+                expected.due_ms = told[key].due_ms
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())

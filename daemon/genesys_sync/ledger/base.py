@@ -267,9 +267,10 @@ class Ledger(ABC):
         abandoned: bool = False,
     ) -> list[DeliveryRecord]:
         """Leases past their end (with `abandoned`, all leases): the attempt counts, the delivery is ready again, from the second such
-        end in a row on apart from others that fared alike. After `max_crashes` in a row (or what `max_crashes_of` says of its handler)
-        it is dead with HANDLER_CRASHED, and what `announce` and `audit` (pure; called in the writer) make of it is recorded in the same
-        commit. Returns the deliveries found, as they stand now."""
+        end in a row on apart from others that fared alike. Each call shares the blame for one death among those that it finds; blamed
+        for `max_crashes` deaths in a row (or what `max_crashes_of` says of its handler) a delivery is dead with HANDLER_CRASHED, and
+        what `announce` and `audit` (pure; called in the writer) make of it is recorded in the same commit. Returns the deliveries
+        found, as they stand now."""
 
     @abstractmethod
     async def next_due(self, handlers: Sequence[str]) -> int | None:

@@ -23,8 +23,12 @@ END_OF_TIME_MS = (1 << 63) - 1
 """No lease ends later."""
 SUSPECT_FROM = 2
 """Crashes in a row after which a delivery may be what kills the process."""
-SUSPECTS_APART_MS = 500
-"""Milliseconds between two suspects."""
+DEATH = 1000
+"""The blame for one death of the process, to be shared out."""
+FARTHEST_APART_MS = 5_000
+"""Milliseconds between two suspects, when there are few …"""
+ALL_WITHIN_MS = 30_000
+"""… and until the last of them is ready, when there are many."""
 UNDATED_MS = 30 * 86_400_000
 """Deliveries without a deadline are ordered as if they had one so long after they are due, so that they are never starved."""
 _CRASH = "the lease ran out: the process died while the handler ran, or the handler outlived its lease"
@@ -104,25 +108,30 @@ def return_expired(
     audit: Callable[[DeliveryRecord], Sequence[AuditEntry]],
     abandoned: bool,
 ) -> list[DeliveryRecord]:
-    """The least suspect first, at most a thousand; whoever finds so many comes again.
+    """The least to blame first, at most a thousand; whoever finds so many comes again.
 
-    A delivery that was leased when its process died twice in a row may be what killed it. Such suspects become ready one after the
-    other, so that the guilty one dies in the company of few, and the innocent end well and are suspects no longer.
+    The blame for one death is shared out among all that were leased at it: who dies alone is to blame for a whole death, who dies in
+    company for a part. Those that died twice in a row become ready one after the other, the farther apart the fewer they are, so that
+    the guilty one soon dies alone. Whoever ends well is to blame for nothing any more. So a delivery that kills the process is dead
+    after a few deaths more than `max_crashes`, and a process that is killed from outside, however often, takes nobody along.
     """
     returned = []
-    suspects = 0
     ended_by_ms = END_OF_TIME_MS if abandoned else now_ms
-    for event_seq, handler, fence, crashes in run(connection, "expired_leases", ended_by_ms=ended_by_ms, limit=MAX_EXPIRED):
+    expired = run(connection, "expired_leases", ended_by_ms=ended_by_ms, limit=MAX_EXPIRED)
+    share = DEATH // max(1, len(expired))
+    apart_ms = min(FARTHEST_APART_MS, ALL_WITHIN_MS // max(1, sum(crashes + 1 >= SUSPECT_FROM for *_, crashes, _ in expired)))
+    suspects = 0
+    for event_seq, handler, fence, crashes, blame in expired:
         key = {"event_seq": event_seq, "handler": handler}
-        dead = crashes + 1 >= max_crashes(handler)
+        dead = blame + share >= max_crashes(handler) * DEATH
         suspects += crashes + 1 >= SUSPECT_FROM
         verdict = Verdict(
             state=DeliveryState.DEAD if dead else DeliveryState.READY,
-            due_ms=now_ms + suspects * SUSPECTS_APART_MS,
+            due_ms=now_ms + suspects * apart_ms,
             reason=ReasonCode.HANDLER_CRASHED,
             error=_CRASH,
         )
-        _end_lease(connection, {**key, "fence": fence}, verdict, now_ms=now_ms, crashed=True)
+        _end_lease(connection, {**key, "fence": fence}, verdict, now_ms=now_ms, blame=share)
         [row] = run(connection, "delivery_in_history" if dead else "delivery", **key)
         record = record_of(row)
         if dead:
@@ -202,10 +211,11 @@ def _lease(held: Claim) -> Parameters:
     return {"event_seq": held.event_seq, "handler": held.handler, "fence": held.fence}
 
 
-def _end_lease(connection: apsw.Connection, lease: Parameters, verdict: Verdict, *, now_ms: int, crashed: bool = False) -> bool:
-    """Put the delivery where the verdict says. False, and nothing is written, when the lease has been lost."""
+def _end_lease(connection: apsw.Connection, lease: Parameters, verdict: Verdict, *, now_ms: int, blame: int | None = None) -> bool:
+    """Put the delivery where the verdict says. False, and nothing is written, when the lease has been lost. `blame`: its process died,
+    and this is its share in that."""
     run_ended = {
-        "crashed": crashed,
+        "crashed": blame is not None,
         "counted": verdict.counted,
         "snoozed": verdict.snoozed,
         "reason": None if verdict.reason is None else verdict.reason.value,
@@ -214,7 +224,7 @@ def _end_lease(connection: apsw.Connection, lease: Parameters, verdict: Verdict,
         "note": verdict.note,
     }
     if verdict.state is DeliveryState.READY:
-        return bool(run(connection, "settle_ready", **lease, **run_ended, due_ms=verdict.due_ms))
+        return bool(run(connection, "settle_ready", **lease, **run_ended, due_ms=verdict.due_ms, blame=blame or 0))
     if not run(connection, "settle_finally", **lease, **run_ended, state=verdict.state.value, now_ms=now_ms):
         return False
     run(connection, "delete_delivery", event_seq=lease["event_seq"], handler=lease["handler"])

@@ -136,6 +136,7 @@ RETURNING 1;
 UPDATE delivery SET
     state = 'ready', due_ms = :due_ms, lease_until_ms = NULL, worker = NULL,
     attempts = attempts + :counted, snoozes = snoozes + :snoozed, crashes = iif(:crashed, crashes + 1, 0),
+    blame = iif(:crashed, blame + :blame, 0),
     reason = coalesce(:reason, reason),
     first_error = iif(first_error = '', :error, first_error),
     last_error = iif(:error = '', last_error, :error),
@@ -161,9 +162,9 @@ DELETE FROM delivery WHERE event_seq = :event_seq AND handler = :handler;
 INSERT INTO parked_handler (handler, why, parked_ms) VALUES (:handler, :why, :now_ms) ON CONFLICT (handler) DO NOTHING;
 
 -- name: expired_leases
-SELECT event_seq, handler, fence, crashes FROM delivery
+SELECT event_seq, handler, fence, crashes, blame FROM delivery
 WHERE state = 'leased' AND lease_until_ms <= :ended_by_ms
-ORDER BY crashes, lease_until_ms, event_seq
+ORDER BY blame, lease_until_ms, event_seq
 LIMIT :limit;
 
 -- name: delivery
