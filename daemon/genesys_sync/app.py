@@ -43,6 +43,7 @@ from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.metrics import Metrics
 from genesys_sync.orders import Orders
+from genesys_sync.redaction import Redactor
 from genesys_sync.routing import Router
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.sealing import Sealer
@@ -86,6 +87,7 @@ class Opened:
     visibility: Visibility
     retention: Retention
     callbacks: CallbackServer | None
+    redactor: Redactor
 
 
 async def run(settings: Settings, *, base: Path, reload: Callable[[], Settings] | None = None) -> int:
@@ -225,6 +227,7 @@ async def _opened(
                 visibility,
                 retention,
                 callbacks,
+                redactor,
             )
 
 
@@ -318,6 +321,7 @@ async def _listen(opened: Opened) -> None:
         metrics=opened.metrics,
         book=opened.settings.channel_book,
         kept=opened.settings.kept_frames,
+        redactor=opened.redactor,
     )
     opened.condition.feed = feed
     async with anyio.create_task_group() as tasks:
@@ -385,6 +389,8 @@ def report(opened: Opened) -> HealthReport:
         "no_events": not flowing,
         "topics_refused": feed is not None and feed.rejected > 0,
         "topics_left_out": feed is not None and feed.left_out > 0,
+        "live_refused": feed is not None and bool(feed.live_refused),
+        "live_left_out": feed is not None and feed.live_left_out > 0,
         "backfill_refused": feed is not None and bool(feed.backfill_refused),
         "sensitive_not_visible": opened.visibility.sensitive is False,
         "retention_near": opened.retention.near > 0,

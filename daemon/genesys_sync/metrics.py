@@ -48,6 +48,19 @@ class Metrics:
         self.feed_connected = Gauge("genesys_sync_feed_connected", "1 while a subscribed connection is live.", registry=r)
         self.feed_topics = Gauge("genesys_sync_feed_topics", "Topics subscribed, by state.", ["state"], registry=r)
         self.feed_live_conversations = Gauge("genesys_sync_feed_live_conversations", "Conversations followed now.", registry=r)
+        self.live_topics = Gauge(
+            "genesys_sync_live_topics",
+            "Conversations followed by live transcription, and left out for want of room.",
+            ["state"],
+            registry=r,
+        )
+        self.live_utterances = Counter("genesys_sync_live_utterances", "Utterances told, by outcome.", ["outcome"], registry=r)
+        self.live_utterance_seconds = Histogram(
+            "genesys_sync_live_utterance_seconds", "Time from the end of an utterance to its event.", buckets=_SECONDS, registry=r
+        )
+        self.live_guesses_dropped = Counter(
+            "genesys_sync_live_guesses_dropped", "Guesses of live transcription let go because messages came too fast.", registry=r
+        )
         self.gaps_open = Gauge("genesys_sync_gaps_open", "Gaps that no back-fill has closed yet.", registry=r)
         self.backfill_conversations = Counter(
             "genesys_sync_backfill_conversations", "Conversations seen by back-fill: new to the ledger, or known.", ["outcome"], registry=r

@@ -85,7 +85,8 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
         granted = await _granted(platform)
         yield await _topic(platform, granted)
         yield _sensitive(granted)
-        for finding in wanting(granted, [handler.use for handler in settings.handlers.values()]):
+        used = [handler.use for handler in settings.handlers.values()]
+        for finding in wanting(granted, [*used, _LIVE] if settings.feed.live_transcripts else used):
             yield finding
         async for finding in _further_clients(platform):
             yield finding
@@ -215,7 +216,9 @@ _USEFUL: Final = {
     "recording:recording:editRetention": "recordings that the platform has archived are not asked back, and end in the dead letters",
     "recording:orphan:view": "recordings that belong to no conversation are neither counted nor archived",
 }
+_LIVE: Final = "feed.live_transcripts"
 _USEFUL_TO: Final = {
+    _LIVE: {"conversation:transcription:view": "no call is followed live, though feed.live_transcripts asks for it"},
     "resume": {"conversation:recording:pauseOthers": "no recording is paused or resumed, and a pause that was left does not end"},
     "transcript": {
         "speechAndTextAnalytics:data:view": "of calls without a transcript it is not known whether anybody spoke in them",
@@ -225,7 +228,7 @@ _USEFUL_TO: Final = {
 
 
 def wanting(granted: Grants | None, used: Collection[str] = ()) -> list[Finding]:
-    """What is lost without permissions that the daemon, and the handlers `used`, can do without. Pure."""
+    """What is lost without permissions that the daemon, and the handlers and settings `used`, can do without. Pure."""
     if granted is None:
         return []
     useful = dict(_USEFUL)

@@ -20,6 +20,8 @@ REASONS: Final[Mapping[str, str]] = {
     "frame_too_big": "the same frame was too big twice: raise feed.frame_limit",
     "topics_refused": "the platform refuses some topics: a permission or a division is missing; the log names them",
     "topics_left_out": "more queues than the notification channels can follow; back-fill finds the others' calls",
+    "live_refused": "no call is followed live: the client lacks conversation:transcription:view",
+    "live_left_out": "more calls than the notification channels have places for; those that began last are not followed live",
     "backfill_refused": "the platform refuses the analytics query: a permission is missing, and gaps stay open",
     "sensitive_not_visible": "the client lacks recording:recording:viewSensitiveData, so nothing proves that all is there",
     "retention_near": "recordings that are not archived yet are soon deleted by the platform; the log names them",

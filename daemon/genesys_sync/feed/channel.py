@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+import anyio
+
 from genesys_sync.clock import Clock
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.feed.book import ChannelBook, Entry, digest
@@ -76,6 +78,8 @@ class ChannelKeeper:
         self._token_since = clock.monotonic()
         self._first = True
         self._doubtful = False
+        self._setting = anyio.Lock()
+        """Held while topics are set, so that what is set last is what is wanted last."""
 
     async def subscribed(self) -> OpenChannel | Ending:
         """The channel to connect to, made and subscribed where it is not yet; or why there is none. Raises what the platform raises."""
@@ -85,7 +89,7 @@ class ChannelKeeper:
         if self.present is not None and self._clock.monotonic() >= self.present.renew_at:
             await self.ended(Ending(cause=Cause.CHANNEL_EXPIRING, next=Next.NEW_TOKEN), live_for=0.0)
         if self.present is None:
-            self.present = self._taken_up(topics)
+            self.present = self._taken_up(self._subscriptions.lasting(self._shard))
         if self.present is None:
             made = await self._create(planned=False)
             if isinstance(made, Ending):
@@ -121,14 +125,21 @@ class ChannelKeeper:
 
     async def reapply(self) -> Ending | None:
         """Set the present channel's topics anew if they are no longer those that are wanted, or if some were refused, which may be
-        granted by now. Raises what the platform raises."""
+        granted by now; and those of the channel that is to follow it, which may be listened to already. Raises what the platform raises."""
         channel = self.present
         if channel is None:
             return None
         if self._subscriptions.refused(self._shard):
             channel.topics = None
         applied = await self._with_topics(channel)
+        if self.coming is not None and self.coming.topics is not None:
+            await self._with_topics(self.coming)
         return applied if isinstance(applied, Ending) else None
+
+    @property
+    def stale(self) -> bool:
+        """The present channel's topics are not those that are wanted now."""
+        return self.present is not None and self.present.topics != self._subscriptions.topics_of(self._shard)
 
     async def ended(self, ending: Ending, *, live_for: float) -> None:
         """A round ended: keep what the next one can use. A channel that fails ten times without living for long is given up, and
@@ -168,6 +179,10 @@ class ChannelKeeper:
         return OpenChannel(entry.id, uri, self._clock.monotonic() + renew_in, entry, topics, foreign=True)
 
     async def _with_topics(self, channel: OpenChannel) -> OpenChannel | Ending:
+        async with self._setting:
+            return await self._set_topics(channel)
+
+    async def _set_topics(self, channel: OpenChannel) -> OpenChannel | Ending:
         topics = self._subscriptions.topics_of(self._shard)
         if channel.topics != topics:
             permitted = await self._subscriptions.apply(self._shard, channel.id)
@@ -183,8 +198,8 @@ class ChannelKeeper:
                     renew_ms=channel.entry.renew_ms,
                     expires_ms=channel.entry.expires_ms,
                     uri=channel.uri.reveal(),
-                    topics=digest(topics),
-                    refused=len(topics) - permitted,
+                    topics=digest(self._subscriptions.lasting(self._shard)),
+                    refused=self._subscriptions.refused(self._shard),
                 )
             )
         return channel

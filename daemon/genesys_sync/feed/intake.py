@@ -7,6 +7,7 @@ it, and by itself at most every ten seconds when there was nothing to record.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Final
 
@@ -31,7 +32,11 @@ _log = get_logger("feed.intake")
 class Intake:
     """Filled by the reader, emptied by `run`, which must be running. `limit` is in bytes of frames."""
 
-    def __init__(self, *, ledger: Ledger, router: Router, clock: Clock, limit: int) -> None:
+    def __init__(
+        self, *, ledger: Ledger, router: Router, clock: Clock, limit: int, upstream: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`upstream` returns, once we are cancelled, when nothing more is added."""
+        self._upstream = upstream
         self._ledger = ledger
         self._router = router
         self._clock = clock
@@ -89,6 +94,8 @@ class Intake:
                         await self._clock.sleep(_FULL_RETRY)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FLUSH_WITHIN, shield=True):
+                if self._upstream is not None:
+                    await self._upstream()
                 while self._waiting and await self._commit():
                     pass
             raise

@@ -20,8 +20,10 @@ from genesys_sync.clock import Clock
 from genesys_sync.feed.backfill import Backfill
 from genesys_sync.feed.book import ChannelBook
 from genesys_sync.feed.facts import ConversationEnd
+from genesys_sync.feed.following import Following
 from genesys_sync.feed.intake import STREAM, Intake
 from genesys_sync.feed.kept import KeptFrames
+from genesys_sync.feed.live import Live
 from genesys_sync.feed.platform import FeedPlatform
 from genesys_sync.feed.protocol import PLATFORM_ERRORS, Alert, Cause, Ending, failure_ending
 from genesys_sync.feed.reader import Reader
@@ -31,6 +33,7 @@ from genesys_sync.feed.subscriptions import Subscriptions
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
+from genesys_sync.redaction import Redactor
 from genesys_sync.routing import Router
 from genesys_sync.settings import FeedSettings
 
@@ -54,7 +57,9 @@ class FeedState:
     permitted, rejected, left_out   topics granted, refused, and beyond what all channels carry
     reconnecting_for  seconds for which some shard has had no live connection; 0 while connected
     was_live          there has been a live connection in this process
-    shards, shards_live   channels that are to be listened to, and those that are
+    shards, shards_live   channels on which ends are to be listened to, and those that are; channels of live topics alone do not count
+    live_topics, live_left_out   conversations followed by live transcription, and those for which there is no place
+    live_refused          the permission for want of which none is followed
     alerts            what people should know beyond these
     open_gaps         gaps that no back-fill has closed yet
     backfill_refused  why the platform refuses back-fill; empty while it does not
@@ -76,6 +81,9 @@ class FeedState:
     ledger_full: bool
     shards: int
     shards_live: int
+    live_topics: int
+    live_left_out: int
+    live_refused: tuple[str, ...]
     alerts: tuple[Alert, ...]
 
     def ready(self, within: timedelta) -> bool:
@@ -85,7 +93,7 @@ class FeedState:
 
 class Feed:
     """The platform's notifications, into the ledger. `run` once. `book` is the file in which the channels are remembered beyond the
-    process, `kept` the folder for frames that cannot be used; None: they are not."""
+    process, `kept` the folder for frames that cannot be used; None: they are not. `redactor`: without one nothing is followed live."""
 
     def __init__(
         self,
@@ -99,12 +107,23 @@ class Feed:
         random: Callable[[], float] = system_random,
         book: Path | None = None,
         kept: Path | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._settings = settings
         self._metrics = metrics
-        self._intake = Intake(ledger=ledger, router=router, clock=clock, limit=settings.intake_limit)
+        self._live: Live | None = None
+        self._intake = Intake(ledger=ledger, router=router, clock=clock, limit=settings.intake_limit, upstream=self._last_words)
+        if settings.live_transcripts and redactor is not None:
+            self._live = Live(
+                redactor=redactor,
+                intake=self._intake,
+                clock=clock,
+                settings=settings,
+                metrics=metrics,
+                organization_id=platform.organization_id,
+            )
         conversations = LiveConversations()
         self._kept = KeptFrames(kept)
         self._reader = Reader(
@@ -115,6 +134,7 @@ class Feed:
             clock=clock,
             metrics=metrics,
             kept=self._kept,
+            live=self._live,
         )
         self._backfill = Backfill(
             platform=platform,
@@ -150,7 +170,7 @@ class Feed:
     @property
     def state(self) -> FeedState:
         """How the feed stands now."""
-        shards = [shard for shard, _ in self._shards.values()]
+        shards = self._bearing
         dark = sorted((shard for shard in shards if not shard.connected), key=lambda shard: shard.since)
         connected = bool(shards) and not dark
         since = dark[0].since if dark else max((shard.since for shard in shards), default=self._since)
@@ -172,6 +192,9 @@ class Feed:
             ledger_full=self._intake.ledger_full,
             shards=len(shards),
             shards_live=len(shards) - len(dark),
+            live_topics=self._subscriptions.live.carried,
+            live_left_out=self._subscriptions.live.left_out,
+            live_refused=self._subscriptions.live.refused,
             alerts=(*((Alert.CHANNEL_EVICTED,) if self._book.evicted_lately else ()), *alerts),
         )
 
@@ -187,6 +210,8 @@ class Feed:
             group.start_soon(self._intake.run)
             group.start_soon(self._kept.run)
             group.start_soon(self._backfill.run)
+            if self._live is not None:
+                group.start_soon(self._live.run)
             await self._first_look()
             await self._supervise(group, covered_ms)
 
@@ -206,17 +231,12 @@ class Feed:
 
     async def _supervise(self, group: TaskGroup, covered_ms: int) -> None:
         """A shard runs for each number that the topics ask for; new queues are looked for at each `queue_refresh`."""
+        if self._live is not None:
+            group.start_soon(self._follow, group, self._live.following)
         while True:
-            numbers = self._subscriptions.numbers
-            for number in [number for number in self._shards if number not in numbers]:
-                self._shards.pop(number)[1].cancel()
             for shard, _ in self._shards.values():
                 shard.look_again()
-            for number in [number for number in numbers if number not in self._shards]:
-                shard = Shard(number, self._kit, covered_ms=covered_ms)
-                self._shards[number] = shard, anyio.CancelScope()
-                group.start_soon(self._run_shard, number)
-            self._turned()
+            self._reshape(group, covered_ms)
             refresh = self._settings.queue_refresh.total_seconds()
             await self._clock.sleep(refresh if self._subscriptions.wanted else min(refresh, EMPTY_REFRESH))
             covered_ms = self._clock.epoch_ms()
@@ -225,6 +245,46 @@ class Feed:
             except PLATFORM_ERRORS as error:
                 ending = failure_ending(error)
                 _log.warning("queue_refresh_failed", cause=ending.cause, detail=ending.detail)
+            else:
+                self._place()
+
+    def _reshape(self, group: TaskGroup, covered_ms: int) -> None:
+        """Begin the shards that are asked for, and end those that are no more."""
+        numbers = self._subscriptions.numbers
+        for number in [number for number in self._shards if number not in numbers]:
+            self._shards.pop(number)[1].cancel()
+        for number in [number for number in numbers if number not in self._shards]:
+            shard = Shard(number, self._kit, covered_ms=covered_ms)
+            self._shards[number] = shard, anyio.CancelScope()
+            group.start_soon(self._run_shard, number)
+        self._turned()
+
+    async def _follow(self, group: TaskGroup, following: Following) -> None:
+        """Keep the live topics those of the calls that go on: all that changed within `live_gather` is one request for each shard."""
+        placed: tuple[int, int] | None = None
+        while True:
+            await self._clock.sleep(self._settings.live_gather.total_seconds())
+            following.wanted(self._clock.monotonic())
+            versions = following.version, self._subscriptions.live.version
+            if versions != placed or self._subscriptions.live.refused:
+                for number in self._place() & self._shards.keys():
+                    self._shards[number][0].look_again()
+                self._reshape(group, self._clock.epoch_ms())
+                placed = versions
+
+    def _place(self) -> frozenset[int]:
+        if self._live is None:
+            return frozenset()
+        now = self._clock.monotonic()
+        return self._subscriptions.follow(self._live.following.wanted(now), now)
+
+    async def _last_words(self) -> None:
+        if self._live is not None:
+            await self._live.finished()
+
+    @property
+    def _bearing(self) -> list[Shard]:
+        return [shard for number, (shard, _) in self._shards.items() if self._subscriptions.bears(number)]
 
     async def _run_shard(self, number: int) -> None:
         shard, scope = self._shards[number]
@@ -233,7 +293,7 @@ class Feed:
 
     def _heard(self) -> None:
         """The watermark says that nothing before it is missing; so the shard that has heard least decides."""
-        self._intake.heard(min(shard.covered_ms for shard, _ in self._shards.values()))
+        self._intake.heard(min(shard.covered_ms for shard in self._bearing))
 
     def _turned(self) -> None:
         self._metrics.feed_connected.set(self.state.connected)

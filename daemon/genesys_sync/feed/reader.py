@@ -9,10 +9,12 @@ from typing import Final
 from genesys_sync.clock import Clock
 from genesys_sync.events import Origin, Topic
 from genesys_sync.feed.facts import conversation_ended, platform_unknown
+from genesys_sync.feed.following import Following, is_live_topic
 from genesys_sync.feed.frames import BadFrame, FaultCode, Frame, TopicEvent, kind_of
 from genesys_sync.feed.intake import Intake
-from genesys_sync.feed.kept import KeptFrames
-from genesys_sync.feed.snapshots import LiveConversations, snapshot_view
+from genesys_sync.feed.kept import KeptFrames, shape_of
+from genesys_sync.feed.live import Live
+from genesys_sync.feed.snapshots import Folded, LiveConversations, snapshot_view
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
@@ -41,6 +43,7 @@ class Reader:
         clock: Clock,
         metrics: Metrics,
         kept: KeptFrames,
+        live: Live | None = None,
     ) -> None:
         self._organization_id = organization_id
         self._intake = intake
@@ -49,15 +52,19 @@ class Reader:
         self._clock = clock
         self._metrics = metrics
         self._kept = kept
+        self._live = live
         self._told: set[tuple[str, str]] = set()
         self.last_frame: float | None = None
 
     @property
     def full(self) -> bool:
-        return self._intake.full
+        return self._intake.full or (self._live is not None and self._live.full)
 
     async def room(self) -> None:
-        await self._intake.room()
+        while self.full:
+            await self._intake.room()
+            if self._live is not None:
+                await self._live.room()
 
     def take(self, frame: Frame, data: bytes) -> None:
         """One frame. Afterwards everything that follows from it is in the intake; that it was heard, the caller tells the intake."""
@@ -74,18 +81,28 @@ class Reader:
     def _event(self, frame: TopicEvent, data: bytes) -> str:
         view = snapshot_view(frame.topic)
         if view is None:
+            if self._live is not None and is_live_topic(frame.topic) and self._live.take(frame.body, len(data)):
+                return "transcription"
             self._unknown(frame.topic, frame.version, data, FaultCode.EVENT_UNKNOWN_SHAPE)
             return "unknown_topic"
         folded = self._conversations.fold(view, frame.body, received=self._clock.now())
         self._metrics.feed_live_conversations.set(len(self._conversations))
+        if self._live is not None:
+            self._follow(self._live.following, frame, folded)
         if folded.end is not None:
             self._intake.add(conversation_ended(folded.end, organization_id=self._organization_id, origin=Origin.LIVE), len(data))
         for fault in folded.faults:
             if fault is FaultCode.EVENT_UNKNOWN_SHAPE:
                 self._unknown(frame.topic, frame.version, data, fault)
-            elif self._first(fault, "", data):
+            elif self._first(fault, "", data, frame.topic):
                 _log.warning(fault, where="snapshot", want="ISO 8601 with a zone, of these years", action="the receive time is used")
         return folded.faults[0].lower() if folded.faults else "snapshot"
+
+    def _follow(self, following: Following, frame: TopicEvent, folded: Folded) -> None:
+        if folded.end is not None:
+            following.ended(folded.end.conversation_id, self._clock.monotonic())
+        elif (conversation_id := self._conversations.call(frame.body)) is not None:
+            following.seen(conversation_id, self._clock.monotonic())
 
     def _bad(self, frame: BadFrame, data: bytes) -> str:
         if frame.code is FaultCode.EVENT_UNKNOWN_SHAPE and frame.topic:
@@ -96,7 +113,7 @@ class Reader:
 
     def _unknown(self, topic: str, version: str, data: bytes, fault: FaultCode) -> None:
         kind = _IDS.sub("{id}", topic)
-        first = self._first(fault, kind, data)
+        first = self._first(fault, kind, data, topic)
         if first:
             _log.warning(fault, where="event", topic=kind, version=version, action="counted; its kind is recorded as platform.unknown")
         if first or self._router.handlers_for(Topic.PLATFORM_UNKNOWN):
@@ -105,11 +122,12 @@ class Reader:
             )
             self._intake.add(event, len(data))
 
-    def _first(self, fault: FaultCode, kind: str, data: bytes) -> bool:
-        """True for the first of its kind, which is told of, and kept."""
+    def _first(self, fault: FaultCode, kind: str, data: bytes, topic: str = "") -> bool:
+        """True for the first of its kind, which is told of, and kept: of what may hold speech, its shape alone."""
         key = (fault, kind)
         if key in self._told or len(self._told) >= _KINDS_LIMIT:
             return False
         self._told.add(key)
-        self._kept.keep(f"{fault}-{hashlib.blake2b(data, digest_size=8).hexdigest()}", data)
+        may_be_speech = is_live_topic(topic) or (not topic and (self._live is not None or b"transcription" in data))
+        self._kept.keep(f"{fault}-{hashlib.blake2b(data, digest_size=8).hexdigest()}", shape_of(data) if may_be_speech else data)
         return True

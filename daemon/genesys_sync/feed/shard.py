@@ -249,7 +249,7 @@ class Shard:
         if link.ending is None:
             await link.leave()
         elif link.heard_ms < successor.live_ms:
-            await self._kit.backfill.missed(link.heard_ms, successor.live_ms, link.ending.cause)
+            await self._missed(link.heard_ms, successor.live_ms, link.ending.cause)
         self._links.remove(link)
         group.start_soon(self._abandon, link.channel.id)
         _log.info(
@@ -259,8 +259,12 @@ class Shard:
     async def _was_deaf(self, until_ms: int) -> None:
         """A starved stream looked alive while it brought nothing: that was a gap too."""
         if self._deaf_from_ms is not None:
-            await self._kit.backfill.missed(self._deaf_from_ms, until_ms, Cause.STREAM_STARVED)
+            await self._missed(self._deaf_from_ms, until_ms, Cause.STREAM_STARVED)
             self._deaf_from_ms = None
+
+    async def _missed(self, from_ms: int, until_ms: int, cause: Cause) -> None:
+        if self._kit.subscriptions.bears(self.number):
+            await self._kit.backfill.missed(from_ms, until_ms, cause)
 
     async def _abandon(self, channel_id: str) -> None:
         """Spare the platform what nobody listens to. It may refuse: the channel may be another token's by now, or gone."""
@@ -270,8 +274,11 @@ class Shard:
             _log.debug("channel_not_abandoned", detail=failure_ending(error).detail)
 
     async def _keep_subscribed(self, link: Link) -> None:
-        """Take new queues in without reconnecting; a channel that is gone ends the link, or has it replaced where it may live on
-        and is only not ours to change."""
+        """Take new queues and calls in without reconnecting; a channel that is gone ends the link, or has it replaced where it may live
+        on and is only not ours to change. What failed is tried again with the next change, and where calls wait for it, after a pause."""
+        waits = self._kit.waits()
+        if self._keeper.stale:
+            self._changed.set()
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
@@ -284,6 +291,9 @@ class Shard:
                     continue
                 if ending.next is Next.SAME_CHANNEL:
                     _log.warning("queue_refresh_failed", cause=ending.cause, detail=ending.detail)
+                    if self._kit.subscriptions.live.rows:
+                        await self._clock.sleep(max(next(waits), ending.wait, 1.0))
+                        self._changed.set()
                     continue
             if ending is not None:
                 following = Next.NEW_CHANNEL if ending.next is Next.SAME_CHANNEL else ending.next
@@ -293,7 +303,7 @@ class Shard:
         """See `link.Listener`: what was missed is recorded before the watermark can pass it."""
         now = self._clock.epoch_ms()
         if not self._links:
-            await self._kit.backfill.missed(self._covered_ms, now, self._dark_since)
+            await self._missed(self._covered_ms, now, self._dark_since)
             self.since = self._clock.monotonic()
         self._covered_ms = max(self._covered_ms, now)
         self.was_live = True

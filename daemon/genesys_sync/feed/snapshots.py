@@ -139,6 +139,12 @@ class LiveConversations:
             self._live.popitem(last=False)
         return Folded(faults=faults) if faults else _NOTHING
 
+    def call(self, body: Mapping[str, Any]) -> str | None:
+        """The id of the conversation of a snapshot that was just folded, where it is followed and somebody speaks in it."""
+        conversation_id = canonical_uuid(body.get("id"))
+        conversation = self._live.get(conversation_id) if conversation_id is not None else None
+        return conversation_id if conversation is not None and "voice" in conversation.media else None
+
     def forget(self, conversation_id: str) -> None:
         """The conversation has ended and that is recorded: follow it no longer, and take what still comes of it for repeats."""
         self._live.pop(conversation_id, None)

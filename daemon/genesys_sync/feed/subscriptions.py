@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from genesys_sync.errors import PermanentError, TransientError
+from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.feed.book import SHARDS_MOST
+from genesys_sync.feed.following import is_live_topic, live_topic
 from genesys_sync.feed.platform import FeedPlatform, QueueView, TopicView
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
@@ -16,6 +17,10 @@ from genesys_sync.settings import FeedSettings
 
 TOPICS_LIMIT: Final = 1000
 """What the platform counts for one channel; a joined topic counts as one."""
+LIVE_PERMISSION: Final = "conversation:transcription:view"
+RECHECK: Final = 900.0
+"""Seconds until live topics that were refused are asked for again."""
+SPARE_FOR: Final = 3600.0
 _JOINED_LIMIT: Final = 200
 _ALL: Final = "*"
 _IDS: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -69,15 +74,19 @@ def _join(prefix: str, words: Sequence[str]) -> str:
     return f"{prefix}.{words[0]}" if words[0] else prefix
 
 
-def shared_out(topics: Sequence[str], before: Mapping[int, Sequence[str]]) -> tuple[dict[int, tuple[str, ...]], int]:
-    """Topics by shard, at most 1,000 each, and how many are left out because there is no room in any. What a shard had it keeps, so
-    that a new queue moves nothing from one connection to another. Shard 0 is always there, others while they have topics."""
+def shared_out(
+    topics: Sequence[str], before: Mapping[int, Sequence[str]], taken: Mapping[int, Sequence[str]] | None = None
+) -> tuple[dict[int, tuple[str, ...]], int]:
+    """Topics by shard, at most 1,000 each with what is `taken` there already, and how many are left out because there is no room in any.
+    What a shard had it keeps where there is room, so that a new queue moves nothing from one connection to another. Shard 0 is always
+    there, others while they have topics."""
     wanted = set(topics)
-    rows = {shard: [topic for topic in before.get(shard, ()) if topic in wanted] for shard in range(SHARDS_MOST)}
+    rooms = {shard: TOPICS_LIMIT - len((taken or {}).get(shard, ())) for shard in range(SHARDS_MOST)}
+    rows = {shard: [topic for topic in before.get(shard, ()) if topic in wanted][:most] for shard, most in rooms.items()}
     placed = {topic for row in rows.values() for topic in row}
     fresh = [topic for topic in topics if topic not in placed]
-    for row in rows.values():
-        room = TOPICS_LIMIT - len(row)
+    for shard, row in rows.items():
+        room = rooms[shard] - len(row)
         row.extend(fresh[:room])
         fresh = fresh[room:]
     return {shard: tuple(row) for shard, row in rows.items() if row or shard == 0}, len(fresh)
@@ -96,6 +105,86 @@ def _queues(topics: Iterable[str]) -> frozenset[str]:
     return frozenset(found[1] for topic in topics if (found := _QUEUE.match(topic.lower())))
 
 
+class LiveTopics:
+    """The topics of conversations, by shard, in the places that the lasting topics leave free.
+
+    left_out  conversations for which there is no place
+    refused   the permission that is missing, while that is so; asked again, with one topic, at each RECHECK
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.rows: dict[int, tuple[str, ...]] = {}
+        self.left_out = 0
+        self.refused: tuple[str, ...] = ()
+        self.version = 0
+        self._metrics = metrics
+        self._granted: dict[int, frozenset[str]] = {}
+        self._unfit: set[str] = set()
+        self._spare: dict[int, float] = {}
+        self._ask_at: float | None = None
+
+    @property
+    def carried(self) -> int:
+        """Topics that the platform has granted."""
+        return sum(len(topics) for topics in self._granted.values())
+
+    def carried_by(self, shard: int) -> int:
+        return len(self._granted.get(shard, ()))
+
+    def place(self, conversations: Sequence[str], taken: Mapping[int, Sequence[str]], now: float) -> frozenset[int]:
+        """See `Subscriptions.follow`."""
+        topics = [topic for topic in map(live_topic, conversations) if topic not in self._unfit]
+        self._unfit.intersection_update(map(live_topic, conversations))
+        if self.refused:
+            self._ask_at = now + RECHECK if self._ask_at is None else self._ask_at
+            topics = topics[:1] if now >= self._ask_at else []
+        before = self.rows
+        rows, left_out = shared_out(topics, before, taken)
+        self.rows = {shard: row for shard, row in rows.items() if row} | self._kept_open(rows, taken, now)
+        self._granted = {shard: granted & frozenset(self.rows.get(shard, ())) for shard, granted in self._granted.items()}
+        if left_out and not self.left_out:
+            _log.error(
+                "live_topics_left_out", left_out=left_out, limit=TOPICS_LIMIT * SHARDS_MOST, action="these calls are not followed live"
+            )
+        self.left_out = left_out
+        self._show()
+        return frozenset(shard for shard in {*before, *self.rows} if before.get(shard, ()) != self.rows.get(shard, ()))
+
+    def answered(self, shard: int, states: Mapping[str, bool], missing: tuple[str, ...]) -> bool:
+        """What the platform made of the shard's live topics. True where that says something new of the permission."""
+        self._granted[shard] = frozenset(topic for topic, permitted in states.items() if permitted)
+        news = False
+        if missing:
+            news = self.refuse(missing)
+        elif self._granted[shard] and self.refused:
+            self.refused, self._ask_at, news = (), None, True
+            _log.info("live_topics_permitted")
+        elif len(self._unfit) < TOPICS_LIMIT * SHARDS_MOST:
+            self._unfit.update(topic for topic, permitted in states.items() if not permitted)
+        self.version += 1
+        self._show()
+        return news
+
+    def refuse(self, missing: tuple[str, ...]) -> bool:
+        """The platform grants none of them. True, and told, where that is new."""
+        news, self.refused, self._ask_at = missing != self.refused, missing, None
+        self.version += 1
+        if news:
+            _log.error("live_topics_refused", missing_permissions=list(missing), action="grant it; asked again every quarter of an hour")
+        return news
+
+    def _kept_open(self, rows: Mapping[int, Sequence[str]], taken: Mapping[int, Sequence[str]], now: float) -> dict[int, tuple[str, ...]]:
+        """A shard of live topics alone that has none left keeps its last one for an hour: channels that came and went with the load
+        would use up those that may be made."""
+        empty = {shard for shard, row in self.rows.items() if not rows.get(shard) and shard not in taken}
+        self._spare = {shard: self._spare.get(shard, now + SPARE_FOR) for shard in empty}
+        return {shard: self.rows[shard][:1] for shard, until in self._spare.items() if now < until and not self.refused}
+
+    def _show(self) -> None:
+        for label, count in (("carried", self.carried), ("left_out", self.left_out)):
+            self._metrics.live_topics.labels(label).set(count)
+
+
 class Subscriptions:
     """Keeps the shards' topics as the settings and the organisation's queues want them."""
 
@@ -109,6 +198,7 @@ class Subscriptions:
         self._apart: set[str] = set()
         self._told: set[tuple[str, ...]] = set()
         self.left_out = 0
+        self.live = LiveTopics(metrics)
 
     @property
     def permitted(self) -> int:
@@ -120,7 +210,7 @@ class Subscriptions:
 
     @property
     def shards(self) -> int:
-        return len(self._rows)
+        return len(self.numbers)
 
     @property
     def wanted(self) -> int:
@@ -130,11 +220,24 @@ class Subscriptions:
     @property
     def numbers(self) -> tuple[int, ...]:
         """The shards that are to run."""
-        return tuple(self._rows)
+        return tuple(sorted({*self._rows, *self.live.rows}))
 
     def topics_of(self, shard: int) -> tuple[str, ...]:
         """What the shard is to carry now; nothing once it is to run no longer."""
+        return self.lasting(shard) + self.live.rows.get(shard, ())
+
+    def lasting(self, shard: int) -> tuple[str, ...]:
+        """Those of them that stay: all but the live topics, which come and go with the calls."""
         return self._rows.get(shard, ())
+
+    def bears(self, shard: int) -> bool:
+        """Whether ends of conversations come this way, so that what it misses is a gap. A shard of live topics alone bears none."""
+        return shard in self._rows
+
+    def follow(self, conversations: Sequence[str], now: float) -> frozenset[int]:
+        """The live topics are to be those of these conversations, the first ones first where there is no room for all. Returns the shards
+        whose topics have changed. `now` is monotonic."""
+        return self.live.place(conversations, self._rows, now)
 
     def carriers(self, queue_ids: Collection[str]) -> list[int]:
         """The shards to which a conversation of these queues must have come."""
@@ -155,18 +258,44 @@ class Subscriptions:
     async def apply(self, shard: int, channel_id: str) -> int:
         """Set the channel's topics to those of the shard. Returns how many are permitted; afterwards `permitted` and `rejected` are
         true. Raises what the platform raises."""
-        topics = self.topics_of(shard)
-        states = await self._platform.channels.subscribe(channel_id, topics) if topics else []
-        self._grant(shard, [state.id for state in states if state.permitted], len(topics))
+        lasting, live = self.lasting(shard), self.live.rows.get(shard, ())
+        states = await self._subscribed(channel_id, lasting, live)
+        by_call = [state for state in states if is_live_topic(state.id)] if live else []
+        states = [state for state in states if not is_live_topic(state.id)] if live else states
+        news = self.live.answered(shard, {state.id: state.permitted for state in by_call}, self._missing_live(by_call))
+        before = self._granted.get(shard)
+        self._grant(shard, [state.id for state in states if state.permitted], len(lasting))
         rejected = [state for state in states if not state.permitted]
         self._apart.update(state.id.partition("?")[0] for state in rejected if "?" in state.id)
         self._tell_rejected(rejected)
-        _log.info("subscribed", shard=shard, permitted=self.permitted, rejected=self.rejected, left_out=self.left_out)
-        return self._granted[shard].permitted
+        tell = _log.debug if live and not news and before == self._granted[shard] else _log.info
+        tell("subscribed", shard=shard, permitted=self.permitted, rejected=self.rejected, left_out=self.left_out, live=self.live.carried)
+        return self._granted[shard].permitted + self.live.carried_by(shard)
+
+    async def _subscribed(self, channel_id: str, lasting: tuple[str, ...], live: tuple[str, ...]) -> Sequence[TopicView]:
+        """Live topics are never what keeps the others from being set: where the request as a whole is refused, it is made without them."""
+        if not lasting and not live:
+            return []
+        try:
+            return await self._platform.channels.subscribe(channel_id, (*lasting, *live))
+        except PermanentError as error:
+            if not live or error.code in (ReasonCode.NOT_FOUND, ReasonCode.UNAUTHORIZED):
+                raise
+            self.live.refuse(self._needed_for(live[0]))
+            return await self._platform.channels.subscribe(channel_id, lasting) if lasting else []
+
+    def _missing_live(self, states: Sequence[TopicView]) -> tuple[str, ...]:
+        """The permission for want of which live topics are refused; none where only some of them are, each for a reason of its own."""
+        rejected = [state for state in states if not state.permitted]
+        told = sorted({name for state in rejected for name in state.missing_permissions})
+        return tuple(told) or (self._needed_for(rejected[0].id) if rejected and len(rejected) == len(states) else ())
+
+    def _needed_for(self, topic: str) -> tuple[str, ...]:
+        return tuple(sorted((self._needs or {}).get(_IDS.sub("{id}", topic), ()))) or (LIVE_PERMISSION,)
 
     def taken_up(self, shard: int, *, refused: int) -> None:
         """An earlier process set the shard's topics on a channel that is used again; so many were refused, it is not known which."""
-        topics = self.topics_of(shard)
+        topics = self.lasting(shard)
         self._granted[shard] = _Granted(len(topics) - refused, refused, _queues(topics) if not refused else frozenset())
         self._show()
 
