@@ -30,7 +30,7 @@ QUICK = (
     "dispatch.lease=10s",
     "dispatch.poll=500ms",
     "genesys.batch_gather=500ms",
-    "genesys.batch_poll=2s",
+    "genesys.batch_poll=500ms",
     'handlers.discover.config.ladder=["1s", "2s", "3s", "5s"]',
 )
 

@@ -28,6 +28,7 @@ def test_one_hundred_calls_that_end_together_cost_few_api_calls(
         "feed.reconcile_every=15m",
         "feed.backfill_settle=1m",
         "genesys.batch_gather=2s",
+        "genesys.batch_poll=2s",
         'handlers.discover.config.ladder=["8s", "1m", "2m"]',
     )
     here.start()
