@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from importlib import resources
@@ -103,7 +103,13 @@ def _today(document: Document) -> Html:
     return joined(
         [
             table("Today's recordings, each in one state", ("state", "number", "meaning"), rows, numeric=[1]),
-            tag("p", f"{seen}{also}. Counted at ", _clock(today["to"]), ", by the ledger alone. The proof, with the platform asked: "),
+            tag(
+                "p",
+                f"{seen}{also}. Counted at ",
+                _clock(today["to"], document["at"]),
+                " from the ledger; with the platform asked:",
+                class_="soft",
+            ),
             _command(f"genesys-sync report --from {today['from'][:10]}"),
         ]
     )
@@ -133,17 +139,10 @@ def _dead(document: Document) -> Html:
     reasons = document["deadReasons"]
     if not reasons:
         return _nothing(reasons, "None: nothing was given up.")
-    rows = [
-        (
-            one["handler"],
-            one["reason"],
-            _count(one["number"], bad=True),
-            tag("code", f"genesys-sync dead-letters list --reason {one['reason']}"),
-        )
-        for one in reasons
-    ]
-    columns = ("handler", "reason", "number", "look at them")
-    return _cut(table("Dead letters by handler and reason", columns, rows[:_SHOWN], numeric=[2]), rows)
+    rows = [(one["handler"], one["reason"], _count(one["number"], bad=True)) for one in reasons]
+    whole = _cut(table("Dead letters by handler and reason", ("handler", "reason", "number"), rows[:_SHOWN], numeric=[2]), rows)
+    codes = sorted({one["reason"] for one in reasons})[:_SHOWN]
+    return joined([whole, *(_command(f"genesys-sync dead-letters list --reason {code}") for code in codes)])
 
 
 def _feed(document: Document) -> Html:
@@ -163,7 +162,7 @@ def _feed(document: Document) -> Html:
             ("last frame", _ago(feed["lastFrame"], now)),
             ("heard up to", _ago(document.get("watermark"), now)),
             ("open gaps", _number(document.get("openGaps")) or NOTHING),
-            ("last ending", feed["lastEnding"].replace("_", " ")),
+            ("last connection ended", feed["lastEnding"].replace("_", " ")),
         ]
     )
 
@@ -171,10 +170,10 @@ def _feed(document: Document) -> Html:
 def _budgets(document: Document) -> Html:
     rows = []
     for one in document["budgets"]:
-        held = f"held up by a 429 for {spoken(timedelta(seconds=one['heldSeconds']))}" if one["heldSeconds"] else ""
+        held = f"by a 429, for {spoken(timedelta(seconds=one['heldSeconds']))}" if one["heldSeconds"] else ""
         left = tag("meter", "", min="0", max=str(one["limit"]), value=str(one["remaining"]), low=str(one["limit"] // 5), aria_hidden="true")
         rows.append((one["client"], joined([left, f" {one['remaining']:,} of {one['limit']:,}"]), held or NOTHING))
-    return table("Requests left in this minute, by OAuth client", ("client", "left", "pause"), rows[:_SHOWN])
+    return table("Requests left in this minute, by OAuth client", ("client", "left in this minute", "held up"), rows[:_SHOWN])
 
 
 def _actions(document: Document) -> Html:
@@ -188,7 +187,7 @@ def _actions(document: Document) -> Html:
             f"{one['success']:,}",
             _count(one["refused"]),
             _count(one["failure"], bad=True),
-            f"{one['meanSeconds']:.1f} s",
+            _mean(one["meanSeconds"]),
             sized(one["bytes"]) if one["bytes"] else NOTHING,
         )
         for one in actions
@@ -203,7 +202,7 @@ def _uploads(document: Document) -> Html:
         return _nothing(uploads, "None: nothing was asked to be uploaded.")
     events = document["events"]
     asked, done, failed = (events.get(f"upload.{word}", 0) for word in ("requested", "completed", "failed"))
-    rows = [(state, _count(number, bad=state in ("failed", "dead letter"))) for state, number in uploads.items()]
+    rows = [(state, _count(number, bad=state in ("failed", "dead letter"))) for state, number in uploads.items() if number]
     return joined(
         [
             tag("p", f"{asked:,} asked for in all, {done:,} uploaded, {failed:,} failed."),
@@ -218,28 +217,16 @@ def _storage(document: Document) -> Html:
     if storage is None or disk is None:
         return _nothing(None, "")
     currency = storage["currency"]
-    rows = [
-        (
-            one["class"],
-            f"{one['objects']:,}",
-            sized(one["bytes"]),
-            "no price" if one["costPerMonth"] is None else f"{one['costPerMonth']:,.2f}",
-        )
-        for one in storage["classes"]
-    ]
+    rows = [(one["class"], f"{one['objects']:,}", sized(one["bytes"]), _price(one["costPerMonth"])) for one in storage["classes"]]
     if len(rows) > 1 and storage["costPerMonth"] is not None:
-        rows.append(("all", "", "", f"{storage['costPerMonth']:,.2f}"))
+        rows.append(("all", "", "", _price(storage["costPerMonth"])))
     columns = ("storage class", "objects", "bytes", f"{currency} a month")
-    stored = (
-        table("What was stored, and what a month of it costs", columns, rows[:_SHOWN], numeric=[1, 2, 3])
-        if rows
-        else _nothing([], "Nothing yet.")
-    )
+    stored = table("What was stored, and what a month of it costs", columns, rows[:_SHOWN], numeric=[1, 2, 3])
     free = [
         ("archive's disk", f"{_size(disk['free']) or NOTHING} free; below {sized(disk['minFree'])} the work waits"),
         ("ledger", sized(disk["ledgerBytes"])),
     ]
-    return joined([stored, facts(free)])
+    return joined([stored if rows else _nothing(rows, "Nothing is stored yet."), facts(free)])
 
 
 def _audit(document: Document) -> Html:
@@ -251,9 +238,9 @@ def _audit(document: Document) -> Html:
         [
             facts(
                 [
-                    ("sealed into files", counted(audit["sealed"], "entry").replace("entrys", "entries")),
-                    ("last checkpoint", f"covers {audit['checkpointed']:,}"),
-                    ("made", _ago(at, document["at"]) if at is not None else "before this process began"),
+                    ("entries sealed into files", f"{audit['sealed']:,}"),
+                    ("of them under a checkpoint", f"{audit['checkpointed']:,}"),
+                    ("last checkpoint", _ago(at, document["at"]) if at is not None else "before this process began"),
                 ]
             ),
             _command("genesys-sync verify"),
@@ -292,17 +279,26 @@ def _size(size: int | None) -> str | None:
     return None if size is None else sized(size)
 
 
+def _price(price: float | None) -> str:
+    return "no price" if price is None else "< 0.01" if 0 < price < 0.01 else f"{price:,.2f}"
+
+
+def _mean(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
 def _span(seconds: float | None) -> str | None:
     return None if seconds is None else spoken(timedelta(seconds=seconds))
 
 
 def _ago(text: str | None, now: str) -> Html:
-    return Html(NOTHING) if text is None else joined([_clock(text), f", {spoken(_moment(now) - _moment(text))} ago"])
+    return Html(NOTHING) if text is None else joined([_clock(text, now), f", {spoken(_moment(now) - _moment(text))} ago"])
 
 
-def _clock(text: str) -> Html:
-    """Date and time of day, as a machine reads it too."""
-    return tag("time", f"{text[:10]} {text[11:19]} UTC", datetime=text)
+def _clock(text: str, now: str = "") -> Html:
+    """The time of day, with its date unless that is today's."""
+    day = "" if text[:10] == now[:10] else f"{text[:10]} "
+    return tag("time", f"{day}{text[11:19]} UTC", datetime=text)
 
 
 def _sentence(words: str) -> str:
@@ -311,8 +307,3 @@ def _sentence(words: str) -> str:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def sections() -> Iterable[str]:
-    """The names of the page's parts, as the template has them."""
-    return Template(asset("console.html")).get_identifiers()
