@@ -54,7 +54,7 @@ def test_every_call_of_every_thread_is_counted(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(traceable()), reason=traceable())
 def test_it_kills_instead_of_the_call(tmp_path: Path) -> None:
-    done, lines = traced(tmp_path, "--kill", "rename:/b:2")
+    done, lines = traced(tmp_path, "--kill", "rename:/data/b:2")
     assert done.returncode == -9
     assert lines[-1]["done"] == "killed"
     assert lines[-1]["what"].endswith("/b1")
@@ -64,7 +64,7 @@ def test_it_kills_instead_of_the_call(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(spoilable()), reason=spoilable())
 def test_a_call_that_is_to_fail_fails_once(tmp_path: Path) -> None:
-    done, lines = traced(tmp_path, "--fail", "fsync:/a:2")
+    done, lines = traced(tmp_path, "--fail", "fsync:/data/a:2")
     assert (done.returncode, done.stdout) == (0, "a1 5\n")
     assert [line["what"].rpartition("/")[2] for line in lines if line.get("done") == "failed"] == ["a1"]
 
