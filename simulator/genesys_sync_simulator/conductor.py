@@ -137,7 +137,12 @@ class Conductor:
         assert platform.world.started_at is not None
         if not platform.speech.refused(transcript, platform.world.started_at):
             body = live.body(platform.world.plan, transcript, message, platform.world.started_at)
-            platform.publish([(live.topic(transcript), body)])
+            sent = platform.publish([(live.topic(transcript), body)])
+            final = [result["utteranceId"] for result in body["transcripts"] if result["isFinal"]]
+            if sent and final:
+                # nothing has been sent yet: the sockets' turn comes with the next wait
+                ids = {"conversationId": transcript.call.id, "communicationId": transcript.session_id}
+                platform.truth.write("live_results", **ids, utteranceIds=final, sockets=sent)
 
     async def _created(self, call: CallPlan, recording: RecordingPlan) -> None:
         """The truth about a recording is on disk before its metadata can be asked for (or as soon as its sound is made)."""

@@ -99,11 +99,10 @@ class Platform:
         directives, screen = self.control.of(call.id), self.scenario.control.screen
         return snapshots.View(self.world.plan, call, offset, self.world.started_at, directives, screen)
 
-    def publish(self, frames: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Sends notifications, topic and body each, to all who have them, under one trace id."""
+    def publish(self, frames: Iterable[tuple[str, dict[str, Any]]]) -> int:
+        """Sends notifications, topic and body each, to all who have them, under one trace id. Returns to how many sockets."""
         now, trace = self.now(), correlation_id()
-        for topic, body in frames:
-            self.hub.publish(topic, body, trace, now)
+        return sum(self.hub.publish(topic, body, trace, now) for topic, body in frames)
 
     async def object(self, recording: RecordingPlan, part: int = 0, kind: str | None = None) -> MediaObject:
         """A media object, made in a thread when it is not there yet."""

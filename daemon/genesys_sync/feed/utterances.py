@@ -24,7 +24,6 @@ IDLE: Final = 1200.0
 """Seconds without a message after which a conversation is forgotten: the platform gives a sign of life every five minutes."""
 _NEVER: Final = float("inf")
 _NUMBER: Final = "4111 1111 1111 1111 111"
-_DATE: Final = "march nineteen eighty two"
 _ADDRESS: Final = "at example dot com"
 _ADDRESSED: Final = re.compile(
     r"@|(?<!\[)\b(?:dot|point|punkt|punto|underscore|unterstrich|bindestrich|hyphen|dash|tiret|e-?mail|mail|correo)\b", re.IGNORECASE
@@ -150,7 +149,7 @@ class Desk:
 
     def _at_worst(self, shown: _Shown, pending: Sequence[_Held]) -> _Shown:
         """What is shown if each speaker who is waited for goes on with what hides most."""
-        words = [_NUMBER, _DATE]
+        words = [_NUMBER]
         if any(_ADDRESSED.search(text) for text in shown.texts[-max(len(pending), _ADDRESS_SPAN) :]):
             words.append(_ADDRESS)
         speakers = dict.fromkeys(one.utterance.segment.speaker for one in pending)

@@ -22,6 +22,7 @@ from genesys_sync.feed.listener import Feed
 from genesys_sync.ledger import Ledger, open_ledger
 from genesys_sync.ledger.base import Appended, Gap
 from genesys_sync.metrics import Metrics
+from genesys_sync.redaction import Redactor
 from genesys_sync.routing import RoutedEvent, Router
 from genesys_sync.services import MediaUrl
 from genesys_sync.settings import FeedSettings
@@ -211,6 +212,7 @@ class Stage:
     feed: Feed
     metrics: Metrics
     until: Until
+    stop: Callable[[], None] = lambda: None
 
     @staticmethod
     def snapshot(ident: str = CONVERSATION, *, state: str = "disconnected", filler: int = 0) -> dict[str, Any]:
@@ -286,12 +288,14 @@ def staged(tmp_path: Path, until: Until) -> Staged:
                 random=lambda: 0.0,
                 book=tmp_path / "channels.json",
                 kept=tmp_path / "frames",
+                redactor=Redactor(),
             )
             built = Stage(clock, platform, notifications, ledger, feed, metrics, until)
             if prepare:
                 prepare(built)
             async with anyio.create_task_group() as group:
                 await group.start(feed.run)
+                built.stop = group.cancel_scope.cancel
                 yield built
                 group.cancel_scope.cancel()
             assert not feed.state.connected or not notifications.open or await _gone(notifications, until)
