@@ -8,7 +8,7 @@ import anyio
 
 from genesys_sync_simulator.clock import Clock
 
-Deed = Callable[[], None]
+Deed = Callable[[], object]
 
 
 class Agenda:
