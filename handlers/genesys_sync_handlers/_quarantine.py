@@ -1,4 +1,4 @@
-"""Withholding a recording: its files go from their places to the quarantine tree, one place for each revision. Each step may be repeated."""
+"""Withholding a recording: its files go to the quarantine tree, one place for each revision. Each step may be repeated."""
 
 from __future__ import annotations
 

@@ -231,7 +231,8 @@ class Mute(Handler[MuteConfig]):
         made, wanted = subject.made, self._digest(subject.stretches)
         if made is None or made["digest"] != wanted:
             made = await self._make(event, subject, wanted)
-        body = made["body"]
+        place = redacted_key(sidecar_key(event.day, event.conversation_id, subject.recording_id))
+        body = {**made["body"], "sidecar": place, "sidecarSha256": await self._services.storage.sha256(place)}
         for key in body["removed"]:
             await self._services.storage.remove(key)
         facts = {"parts": [part["sha256"] for part in body["parts"]], "spans": len(subject.stretches), "removed": body["removed"]}

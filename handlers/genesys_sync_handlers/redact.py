@@ -116,7 +116,7 @@ class Redact(Handler[RedactConfig]):
         forms = [
             {"form": form, **(await self._write(redaction.transcript, key.removesuffix("json") + form, form)).to_dict()} for form in wanted
         ]
-        await self._write_spans(event, redaction, key)
+        spans_files = await self._write_spans(event, redaction, key)
         body = {
             "communicationId": event.body["communicationId"],
             "recordingIds": event.body["recordingIds"],
@@ -128,6 +128,7 @@ class Redact(Handler[RedactConfig]):
             "forms": forms,
             "hidden": dict(redaction.report.hidden),
             "spans": len(redaction.spans),
+            "spansFiles": spans_files,
             "report": report_key,
             "removed": [] if self.config.keep_original else _originals(event.body),
         }
@@ -157,19 +158,22 @@ class Redact(Handler[RedactConfig]):
         await self._services.storage.write(key, data)
         return _Written(key, hashlib.sha256(data).hexdigest(), len(data))
 
-    async def _write_spans(self, event: Event, redaction: Redaction, key: str) -> None:
-        """One file for each recording, to which every transcript of it adds; for the communication where no recording is named."""
+    async def _write_spans(self, event: Event, redaction: Redaction, key: str) -> list[str]:
+        """One file for each recording, to which every transcript of it adds; for the communication where no recording is named. Their
+        keys."""
         stretches = [(span.start, span.end, ALL if span.channel is None else span.channel) for span in redaction.spans]
         if event.conversation_id is None:
-            return  # a file that was given to be transcribed: it is somebody else's, and not muted
-        for identity in event.body["recordingIds"] or [event.body["communicationId"]]:
-            place = spans_key(event.day, event.conversation_id, identity)
+            return []  # a file that was given to be transcribed: it is somebody else's, and not muted
+        identities = event.body["recordingIds"] or [event.body["communicationId"]]
+        places = [spans_key(event.day, event.conversation_id, identity) for identity in identities]
+        for place in places:
             async with self._spans:
                 try:
                     before: bytes | None = await self._services.storage.read(place, limit=_LIMIT)
                 except FileNotFoundError:
                     before = None
                 await self._services.storage.write(place, with_transcript(before, key, stretches))
+        return places
 
 
 def _originals(body: Mapping[str, Any]) -> Sequence[str]:

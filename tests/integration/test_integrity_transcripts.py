@@ -25,6 +25,7 @@ COMMUNICATION = "d0d0d0d0-0000-4000-8000-000000000001"
 FOLDER = f"transcripts/2026/08/01/{CONVERSATION}"
 RAW, MODEL, FORM = (f"{FOLDER}/{COMMUNICATION}.{ending}" for ending in ("raw.json", "json", "vtt"))
 SIDECAR = f"{FOLDER}/{COMMUNICATION}.archive.json"
+SPANS = f"redacted/recordings/2026/08/01/{CONVERSATION}/e0e0e0e0-0000-4000-8000-000000000001.spans.json"
 REDACTED, REPORT = f"redacted/{MODEL}", f"redacted/{FOLDER}/{COMMUNICATION}.report.json"
 
 
@@ -53,7 +54,9 @@ class Archive:
             (self.root / key).unlink()
         copy = self.put(REDACTED, b"hidden")
         self.put(REPORT, b"{}")
-        body = {"communicationId": COMMUNICATION, "transcript": copy, "forms": [], "report": REPORT, "removed": list(removed)}
+        self.put(SPANS, b"{}")
+        body = {"communicationId": COMMUNICATION, "transcript": copy, "forms": [], "report": REPORT, "spansFiles": [SPANS]}
+        body["removed"] = list(removed)
         await self.append(make_event(Topic.TRANSCRIPT_REDACTED, state=COMMUNICATION, body=body))
 
     async def flaws(self) -> list[tuple[str, Wrong]]:
@@ -119,10 +122,14 @@ async def test_a_file_that_nobody_told_of_is_foreign_unless_its_conversation_is_
     assert await archive.flaws() == []
 
 
-async def test_redacted_recordings_are_part_of_the_record(archive: Archive) -> None:
-    key = f"redacted/recordings/2026/08/01/{CONVERSATION}/e0e0e0e0-0000-4000-8000-000000000001.wav"
-    part = archive.put(key, b"muted")
-    await archive.append(make_event(Topic.MEDIA_REDACTED, body={"parts": [{**part, "spans": 1}], "removed": [], "verified": True}))
+async def test_redacted_recordings_are_part_of_the_record_and_so_is_what_lies_beside_them(archive: Archive) -> None:
+    key, sidecar = SPANS.replace("spans.json", "wav"), SPANS.replace("spans.json", "json")
+    part, told = archive.put(key, b"muted"), archive.put(sidecar, b"{}")
+    body = {"parts": [{**part, "spans": 1}], "removed": [], "sidecar": sidecar, "sidecarSha256": told["sha256"], "verified": True}
+    await archive.append(make_event(Topic.MEDIA_REDACTED, body=body))
+    await archive.redacted()
     assert await archive.flaws() == []
     archive.put(key, b"mutex")
-    assert await archive.flaws() == [(key, Wrong.ALTERED)]
+    archive.put(sidecar, b"[]")
+    (archive.root / SPANS).unlink()
+    assert await archive.flaws() == [(sidecar, Wrong.ALTERED), (SPANS, Wrong.MISSING), (key, Wrong.ALTERED)]

@@ -3,7 +3,8 @@
 | the event | what must lie there |
 | --- | --- |
 | `transcript.archived` | the platform's file, our model and its forms, and the sidecar that names them |
-| `transcript.redacted`, `media.redacted` | the redacted copies and their report |
+| `transcript.redacted` | the redacted transcript and its forms, its report, and what it adds to the spans files of its recordings |
+| `media.redacted` | the redacted copy and its sidecar |
 | … what it names as `removed` | nothing |
 | `transcription.requested` | the file, if it was given by hand; a recording has events of its own |
 """
@@ -41,8 +42,10 @@ def expected_speech(events: Iterable[Event]) -> list[Expected]:
         parts = list(_parts(event.body))
         for part in parts:
             found[part["key"]] = Expected(subject, (part["key"],), part["sha256"], part["bytes"])
-        if isinstance(report := event.body.get("report"), str):
-            found[report] = Expected(subject, (report,), None, presence=True)
+        for key in _beside(event.body):
+            found[key] = Expected(subject, (key,), None, presence=True)
+        if event.topic == Topic.MEDIA_REDACTED and isinstance(sidecar := event.body.get("sidecar"), str):
+            found[sidecar] = Expected(subject, (sidecar,), event.body.get("sidecarSha256"))
         if event.topic == Topic.TRANSCRIPT_ARCHIVED and isinstance(sidecar := event.body.get("sidecar"), str):
             sidecars.setdefault(sidecar, (subject, {}))[1].update({part["key"]: part["sha256"] for part in parts})
     for key, (subject, named) in sidecars.items():
@@ -56,6 +59,13 @@ def _given(event: Event) -> Expected | None:
     if not isinstance(source, Mapping) or not str(source.get("key")).startswith("transcriptions/"):
         return None
     return Expected(event.id, (str(source["key"]),), source.get("sha256"), source.get("bytes"))
+
+
+def _beside(body: Mapping[str, Any]) -> list[str]:
+    """Every file that the body names without its hash: its own place is in one, and others add to the rest."""
+    spans = body.get("spansFiles")
+    named = [body.get("report"), *(spans if isinstance(spans, list) else [])]
+    return [key for key in named if isinstance(key, str)]
 
 
 def _parts(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
