@@ -12,6 +12,7 @@ from typing import Any, Final
 from genesys_sync.completeness import MEANINGS, State
 from genesys_sync.console.markup import Html, facts, joined, table, tag
 from genesys_sync.console.words import counted, further, meaning, sized
+from genesys_sync.feed.protocol import Cause
 from genesys_sync.ledger.base import DeliveryState
 from genesys_sync.units import spoken
 
@@ -162,7 +163,7 @@ def _feed(document: Document) -> Html:
             ("last frame", _ago(feed["lastFrame"], now)),
             ("heard up to", _ago(document.get("watermark"), now)),
             ("open gaps", _number(document.get("openGaps")) or NOTHING),
-            ("last connection ended", feed["lastEnding"].replace("_", " ")),
+            ("last connection ended", "none has yet" if feed["lastEnding"] == Cause.STARTED else feed["lastEnding"].replace("_", " ")),
         ]
     )
 

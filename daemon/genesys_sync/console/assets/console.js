@@ -40,6 +40,7 @@ async function turn() {
     if (contact.hidden) {
       contact.textContent = "No answer from the daemon: what you see is old.";
       contact.hidden = false;
+      document.title = "No answer · genesys-sync";
       document.body.classList.add("stale");
     }
   }
