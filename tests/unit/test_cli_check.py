@@ -222,6 +222,10 @@ def test_a_taken_port(check: Callable[..., Any]) -> None:
     assert "health.listen" in shown
 
 
+def test_a_console_that_everybody_could_read(check: Callable[..., Any]) -> None:
+    assert "warn  console" in check("--offline", "--set", 'health.listen="0.0.0.0:0"')[1]
+
+
 @pytest.mark.parametrize(
     ("code", "level"),
     [

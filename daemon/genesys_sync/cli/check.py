@@ -123,6 +123,7 @@ def _conclude(found: list[Finding]) -> int:
 
 async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIterator[Finding]:
     from genesys_sync.cli.probes import check_handlers, check_platform
+    from genesys_sync.console.serving import withheld
 
     proved = _settings(settings, path)
     handlers, loaded = _handlers(settings, path)
@@ -136,6 +137,8 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
     for finding in await to_thread.run_sync(_audit, settings):
         yield finding
     yield _health_port(settings, running=running)
+    if settings.console.enabled and (why := withheld(settings)):
+        yield warn("console", f"the console is not served: {why}")
     credentials: Credentials | None = None
     try:
         credentials = find_credentials(settings.genesys)
