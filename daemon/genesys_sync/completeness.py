@@ -321,6 +321,8 @@ def _recording(
     if rejected is not None and _revision(rejected) >= revision:
         return State.REJECTED, _reason(rejected)
     stored = _latest(facts, Topic.MEDIA_ARCHIVED)
+    if stored is None and _latest(facts, Topic.MEDIA_REDACTED) is not None:  # found in the archive by a ledger that is younger
+        return arrived, ""
     if stored is None or _revision(stored) < revision:
         return _worked_on(_Standings.of(ready, roles.archive), State.WAITING, Unexplained.NOBODY_WORKS_ON_IT)
     if not roles.verify:

@@ -35,6 +35,7 @@ from genesys_sync.plugin import (
 from genesys_sync_handlers._analytics import candidate_durations
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import extension, media_key, sidecar_key
+from genesys_sync_handlers._redacted_copy import announced, copy_sidecar_key, is_all_there_is, read_copy
 from genesys_sync_handlers._times import parse_iso
 
 SCHEMA = "genesys-sync/recording@1"
@@ -92,6 +93,8 @@ class Archive(Handler[ArchiveConfig]):
         revision = _revision(event)
         if revision > 1 and delivery.snoozes == 0:
             return Snooze("fetched again after a pause, because the last copy was refused", self.config.refetch_delay)
+        if (redacted := await self._redacted(event, conversation, recording)) is not None:
+            return Done((redacted,), "only its redacted copy is kept: it is not fetched again")
         key = sidecar_key(event.day, conversation, recording)
         sidecar = await self._already(key, revision)
         if sidecar is None:
@@ -108,6 +111,16 @@ class Archive(Handler[ArchiveConfig]):
         self._services.log.info("archived", recording_id=recording, bytes=size, parts=len(parts), revision=revision)
         body = _body(sidecar, key, sidecar_hash)
         return Done((event.derive(Topic.MEDIA_ARCHIVED, occurred_at=self._services.now(), revision=revision, body=body),))
+
+    async def _redacted(self, event: Event, conversation: str | None, recording: str) -> Event | None:
+        """What told of the redacted copy, where the original was removed because of it, and a ledger that knows nothing of that asks for
+        it once more: what was hidden must not come back."""
+        storage, place = self._services.storage, copy_sidecar_key(event.day, conversation, recording)
+        made = await read_copy(storage, place)
+        if made is None or not await is_all_there_is(storage, made):
+            return None
+        body = await announced(storage, place, made)
+        return event.derive(Topic.MEDIA_REDACTED, occurred_at=self._services.now(), revision=body["revision"], body=body)
 
     async def _already(self, key: str, revision: int) -> dict[str, Any] | None:
         """The sidecar of an earlier run of this revision, when every part that it names is there unaltered."""

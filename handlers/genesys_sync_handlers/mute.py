@@ -39,13 +39,13 @@ from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import quarantine_key, sidecar_key
 from genesys_sync_handlers._mute_job import Filling, Muted, MuteJob
 from genesys_sync_handlers._quarantine import read_sidecar, withheld
+from genesys_sync_handlers._redacted_copy import SCHEMA, announced, copy_sidecar_key, read_copy, stands
 from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_key, stretches_of, widened
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._workers import Limits, WorkerBroken, Workers
 
 _COMMAND = (sys.executable, "-m", "genesys_sync_handlers._muter")
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_SCHEMA = 1
 _SPANS_LIMIT = 16 << 20
 _NO_TRANSCRIPT = "NO_TRANSCRIPT"
 
@@ -81,10 +81,16 @@ class MuteConfig(HandlerConfig):
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """One recording, and what is known of it. `media`: an entry for each part, with `key` and `sha256`, and `duration` where known."""
+    """One recording, and what is known of it.
+
+    media      what a copy is made from, an entry for each part: `key`, `sha256`, and `duration` where known
+    originals  the parts as they were spoken; not the media where only an earlier copy is left
+    made       what the sidecar of the copy that there is tells
+    """
 
     recording_id: str
     media: Sequence[Mapping[str, Any]]
+    originals: Sequence[Mapping[str, Any]]
     stretches: Sequence[Stretch]
     made: Mapping[str, Any] | None
 
@@ -132,7 +138,9 @@ class Mute(Handler[MuteConfig]):
         async with self._alone(event.recording_id or ""):
             if await self._begun(event):
                 return await self._unredacted(event, "no redacted transcript came")
-            subject = await self._subject(event, event.recording_id or "", event.body["parts"])
+            media = event.body["parts"]
+            made = await self._made(event, event.recording_id or "")
+            subject = await self._subject(event, event.recording_id or "", media, [_identity(part) for part in media], made)
             if subject is None:
                 waited = steady_now(self._services.clock) - delivery.created_at
                 if waited >= self.config.give_up:
@@ -162,17 +170,17 @@ class Mute(Handler[MuteConfig]):
         return Done((rejected,), f"{_NO_TRANSCRIPT}: {why}")
 
     async def _again(self, event: Event, recording_id: str) -> Event | None:
-        """The copy made anew because of a later transcript; None where there was none, or it knows this transcript already."""
+        """The copy made anew because of a later transcript, or told of again if it was; None where there was none, or it is the
+        first, which the recording's own event tells of, and knows this transcript."""
         async with self._alone(recording_id):
             made = await self._made(event, recording_id)
             if made is None:
                 return None
-            parts = made["originals"]
-            sizes = [await self._services.storage.size(part["key"]) for part in parts]
-            if None in sizes:
-                parts = made["body"]["parts"]  # the original is gone: what was hidden before is hidden in its copy already
-            subject = await self._subject(event, recording_id, parts)
-            if subject is None or made["digest"] == self._digest(subject.stretches):
+            originals = media = made["originals"]
+            if None in [await self._services.storage.size(part["key"]) for part in originals]:
+                media = made["body"]["parts"]  # what was hidden before is hidden in the copy already
+            subject = await self._subject(event, recording_id, media, originals, made)
+            if subject is None or (made["body"]["revision"] == 1 and made["digest"] == self._digest(subject.stretches)):
                 return None
             return await self._copied(event, subject)
 
@@ -187,7 +195,14 @@ class Mute(Handler[MuteConfig]):
             if not lock.statistics().tasks_waiting and not lock.locked():
                 self._busy.pop(recording_id, None)
 
-    async def _subject(self, event: Event, recording_id: str, parts: Sequence[Mapping[str, Any]]) -> _Subject | None:
+    async def _subject(
+        self,
+        event: Event,
+        recording_id: str,
+        media: Sequence[Mapping[str, Any]],
+        originals: Sequence[Mapping[str, Any]],
+        made: Mapping[str, Any] | None,
+    ) -> _Subject | None:
         """None while no transcript has told of its spans."""
         identities = [recording_id]
         if (session := await self._session(event, recording_id)) is not None:
@@ -202,7 +217,7 @@ class Mute(Handler[MuteConfig]):
         if not files:
             return None
         stretches = widened(stretches_of(files), margin=self.config.margin.total_seconds())
-        return _Subject(recording_id, parts, stretches, await self._made(event, recording_id))
+        return _Subject(recording_id, media, originals, stretches, made)
 
     async def _session(self, event: Event, recording_id: str) -> str | None:
         """The communication that the recording belongs to, as its sidecar in the archive tells."""
@@ -215,26 +230,24 @@ class Mute(Handler[MuteConfig]):
 
     async def _made(self, event: Event, recording_id: str) -> dict[str, Any] | None:
         """What the copy's sidecar tells; None where there is no copy."""
-        key = redacted_key(sidecar_key(event.day, event.conversation_id, recording_id))
-        try:
-            told = orjson.loads(await self._services.storage.read(key))
-        except (FileNotFoundError, orjson.JSONDecodeError):
-            return None
-        return told if isinstance(told, dict) and told.get("schema") == _SCHEMA else None
+        return await read_copy(self._services.storage, copy_sidecar_key(event.day, event.conversation_id, recording_id))
 
     def _digest(self, stretches: Sequence[Stretch]) -> str:
         return digest(stretches, self.config.filling)
 
     async def _copied(self, event: Event, subject: _Subject) -> Event:
-        """The copy of all parts lies in the archive and is proved, its sidecar last; then the original is gone, if it is to go. A run
-        that finds such a copy repeats its result."""
-        made, wanted = subject.made, self._digest(subject.stretches)
-        if made is None or made["digest"] != wanted:
-            made = await self._make(event, subject, wanted)
-        place = redacted_key(sidecar_key(event.day, event.conversation_id, subject.recording_id))
-        body = {**made["body"], "sidecar": place, "sidecarSha256": await self._services.storage.sha256(place)}
+        """The copy of all parts lies in the archive and is proved, its sidecar last; then what it takes the place of is gone, if it is
+        to go. A run that finds such a copy repeats its result."""
+        storage, made = self._services.storage, subject.made
+        if made is None or not await self._is_of(made, subject):
+            made = await self._make(event, subject)
+        place = copy_sidecar_key(event.day, event.conversation_id, subject.recording_id)
+        # Also one that was found: a run killed between its rename and the folder's fsync leaves a name that a power cut may still take
+        # back, and then nothing would tell of the copy, while the original is gone.
+        await storage.write(place, orjson.dumps(made, option=orjson.OPT_INDENT_2))
+        body = await announced(storage, place, made)
         for key in body["removed"]:
-            await self._services.storage.remove(key)
+            await storage.remove(key)
         facts = {"parts": [part["sha256"] for part in body["parts"]], "spans": len(subject.stretches), "removed": body["removed"]}
         self._services.audit.record("recording.redact", subject.recording_id, **facts)
         return event.derive(
@@ -245,28 +258,34 @@ class Mute(Handler[MuteConfig]):
             body=body,
         )
 
-    async def _make(self, event: Event, subject: _Subject, wanted: str) -> dict[str, Any]:
+    async def _is_of(self, made: Mapping[str, Any], subject: _Subject) -> bool:
+        """Whether the copy is there, was made from this very recording, and agrees with all spans."""
+        same = _hashes(made["originals"]) == _hashes(subject.originals)
+        return same and made["digest"] == self._digest(subject.stretches) and await stands(self._services.storage, made)
+
+    async def _make(self, event: Event, subject: _Subject) -> dict[str, Any]:
+        """The copy lies in the archive; what its sidecar, not yet written, tells. A copy of a copy has a name of its own: until the
+        sidecar is written the former is the one that counts, and must be there as it was."""
+        revision = 1 if subject.made is None else subject.made["body"]["revision"] + 1
+        anew = _keys(subject.media) != _keys(subject.originals)
         before, parts = 0.0, []
-        for part in subject.media:
+        for part, original in zip(subject.media, subject.originals, strict=True):
             stretches = of_part(subject.stretches, before=before, alone=len(subject.media) == 1)
-            parts.append(await self._copy(part, stretches))
+            parts.append(await self._copy(part, stretches, _copy_key(original["key"], f".r{revision}" if anew else "")))
             before += float(part.get("duration") or 0.0)
-        originals = subject.made["originals"] if subject.made is not None else [_identity(part) for part in subject.media]
-        copies = {part["key"] for part in parts}
+        gone = [] if self.config.keep_original else _keys(subject.originals)
+        former = [] if subject.made is None else _keys(subject.made["body"]["parts"])
         body = {
-            "revision": 1 if subject.made is None else subject.made["body"]["revision"] + 1,
+            "revision": revision,
             "conversationEndedAt": event.body.get("conversationEndedAt"),
             "parts": parts,
-            "removed": [] if self.config.keep_original else [one["key"] for one in originals if one["key"] not in copies],
+            "removed": [*gone, *(key for key in former if key not in _keys(parts))],
             "verified": True,
         }
-        made = {"schema": _SCHEMA, "digest": wanted, "originals": originals, "body": body}
-        place = redacted_key(sidecar_key(event.day, event.conversation_id, subject.recording_id))
-        await self._services.storage.write(place, orjson.dumps(made, option=orjson.OPT_INDENT_2))
-        return made
+        return {"schema": SCHEMA, "digest": self._digest(subject.stretches), "originals": [*subject.originals], "body": body}
 
-    async def _copy(self, part: Mapping[str, Any], stretches: Sequence[Stretch]) -> dict[str, Any]:
-        """The redacted copy of one part, as events describe it."""
+    async def _copy(self, part: Mapping[str, Any], stretches: Sequence[Stretch], stem: str) -> dict[str, Any]:
+        """The redacted copy of one part, as events describe it; its key is `stem` with the file's ending."""
         try:
             async with self._services.storage.local(part["key"]) as original, self._services.scratch.file(".muted") as output:
                 limits = Limits.of((await anyio.Path(original).stat()).st_size, 4 * float(part.get("duration") or 0.0))
@@ -282,7 +301,7 @@ class Mute(Handler[MuteConfig]):
                 muted = await self._workers.ask(asdict(job), wall=2 * limits.wall, read=Muted.from_json)
                 if muted.fault is not None:
                     raise PermanentError(f"{part['key']}: {muted.fault}: {muted.detail}", code=ReasonCode.REDACTION_FAILED)
-                key = _copy_key(part["key"], muted.ending)
+                key = f"{stem}.{muted.ending}"
                 await self._services.storage.adopt(output, key)
         except FileNotFoundError:
             raise PermanentError(f"{part['key']} is not in the archive any more", code=ReasonCode.NOT_FOUND) from None
@@ -310,7 +329,14 @@ def _identity(part: Mapping[str, Any]) -> dict[str, Any]:
     return {"key": part["key"], "sha256": part["sha256"], "duration": part.get("duration")}
 
 
-def _copy_key(key: str, ending: str) -> str:
-    """The copy's place; a copy of a copy takes its own."""
-    stem = key.removeprefix("redacted/").rpartition(".")[0]
-    return redacted_key(f"{stem}.{ending}")
+def _keys(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [part["key"] for part in parts]
+
+
+def _hashes(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [part["sha256"] for part in parts]
+
+
+def _copy_key(key: str, mark: str) -> str:
+    """The copy's place, by the original's, without its ending."""
+    return redacted_key(key.rpartition(".")[0] + mark)

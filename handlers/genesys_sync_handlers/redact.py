@@ -106,7 +106,18 @@ class Redact(Handler[RedactConfig]):
             return None
         if not isinstance(told, dict) or told.get("schema") != _SCHEMA or told.get("source") != sha256:
             return None
-        return dict(told["body"])
+        body = dict(told["body"])
+        if await self._hash(body["transcript"]["key"]) != body["transcript"]["sha256"]:
+            return None
+        # a run killed between its rename and the folder's fsync leaves a name that a power cut may still take back
+        await self._services.storage.write(report_key, orjson.dumps(told))
+        return body
+
+    async def _hash(self, key: str) -> str | None:
+        try:
+            return await self._services.storage.sha256(key)
+        except FileNotFoundError:
+            return None
 
     async def _redact(self, event: Event, source: Mapping[str, Any], report_key: str) -> dict[str, Any]:
         redaction = await anyio.to_thread.run_sync(self._redaction, await self._read(source))

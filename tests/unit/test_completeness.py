@@ -59,6 +59,7 @@ CREATED = fact(Topic.RECORDING_CREATED)
 LOST = fact(Topic.RECORDING_LOST, ("keep", DEAD), reason="DELETED_UPSTREAM")
 VERIFIED = fact(Topic.MEDIA_VERIFIED, revision=1)
 SOUND_AGAIN = fact(Topic.MEDIA_VERIFIED, revision=2)
+REDACTED = fact(Topic.MEDIA_REDACTED, revision=1)
 REJECTED = fact(Topic.MEDIA_REJECTED, revision=1, reason="MEDIA_EMPTY")
 
 
@@ -90,6 +91,7 @@ TABLE: list[tuple[str, list[Fact], PlatformSays, State, str]] = [
     ("rejected, sound when fetched again", [end(), REJECTED, stored(DONE, 2), SOUND_AGAIN], RECORDED, State.ARCHIVED, ""),
     ("rejected, fetched again", [end(), ready(DONE), REJECTED, ready(LEASED, 2)], RECORDED, State.WAITING, ""),
     ("refetched, not verified yet", [end(), ready(DONE), REJECTED, ready(DONE, 2), stored(READY, 2)], RECORDED, State.WAITING, ""),
+    ("redacted before this ledger was", [end(), ready(DONE), REDACTED], RECORDED, State.ARCHIVED, ""),
     ("lost", [end(), CREATED, LOST], RECORDED, State.DEAD, "DELETED_UPSTREAM"),
     ("lost after it was archived", [end(), ready(DONE), stored(DONE), VERIFIED, LOST], RECORDED, State.ARCHIVED, ""),
     ("discovery still looks for more", [end(READY), ready(DONE), VERIFIED], RECORDED, State.ARCHIVED, ""),

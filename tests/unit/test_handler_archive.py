@@ -316,3 +316,23 @@ def test_quarantine_keeps_each_revision_and_each_part_apart() -> None:
 def test_a_faulty_configuration_is_refused(handler_harness: Make, config: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         handler_harness(Archive, config)
+
+
+@pytest.mark.parametrize("removed", [True, False], ids=["original removed", "original kept"])
+async def test_what_is_kept_redacted_alone_is_not_fetched_again_by_a_ledger_that_does_not_know(
+    handler_harness: Make, removed: bool
+) -> None:
+    async with handler_harness(Archive) as harness:
+        place(harness, SOUND)
+        copy = {"key": f"redacted/{MEDIA}", "sha256": hashlib.sha256(SOUND).hexdigest(), "bytes": len(SOUND)}
+        body = {"revision": 3, "parts": [copy], "removed": [MEDIA] if removed else [], "verified": True}
+        made = {"schema": 1, "digest": "d", "originals": [{"key": MEDIA, "sha256": "0", "duration": 6.0}], "body": body}
+        await harness.storage.write(copy["key"], SOUND)
+        await harness.storage.write(f"redacted/{SIDECAR}", orjson.dumps(made))
+        (event,) = (await harness.handle(ready())).emit
+        assert (await harness.storage.size(MEDIA) is None) is removed
+        assert event.topic == ("media.redacted" if removed else "media.archived")
+        if removed:
+            assert (event.recording_id, event.body["revision"], event.body["parts"]) == (RECORDING_ID, 3, [copy])
+            assert event.body["sidecar"] == f"redacted/{SIDECAR}"
+            assert await harness.storage.sha256(event.body["sidecar"]) == event.body["sidecarSha256"]

@@ -137,9 +137,58 @@ async def test_a_later_transcript_has_the_copy_made_anew_also_when_the_original_
         later = await archive.spans((3.0, 4.0, 1), transcript="two")
         second = await harness.handle(later)
         assert second.emit[0].body["revision"] == 2
-        sound = await archive.copy()
+        (part,) = second.emit[0].body["parts"]
+        assert part["key"] == f"redacted/{archive.folder}/{RECORDING}.r2.wav"
+        sound = samples(await harness.storage.read(part["key"]))
         assert [round(start) for start, _ in silent(sound, 0)] == [1]
         assert [round(start) for start, _ in silent(sound, 1)] == [3]
+        assert await harness.storage.size(f"redacted/{archive.folder}/{RECORDING}.wav") is None  # less is hidden in it
+        again = await harness.handle(later)  # killed before it was settled: nobody else tells of this revision
+        assert (again.emit[0].id, again.emit[0].body) == (second.emit[0].id, second.emit[0].body)
+
+
+async def test_a_kill_while_a_copy_is_made_anew_of_a_copy_leaves_the_former_to_begin_from(
+    handler_harness: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with handler_harness(Mute, {"margin": "1ms", "keep_original": False}) as harness:
+        archive = Archive(harness)
+        event = await archive.fill()
+        await archive.spans((1.0, 2.0, 0))
+        await harness.handle(event)
+        later = await archive.spans((3.0, 4.0, 1), transcript="two")
+
+        async def killed(key: str, data: bytes) -> None:
+            raise KeyboardInterrupt(key, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(harness.storage, "write", killed)
+            with pytest.raises(KeyboardInterrupt, match="json"):
+                await harness.handle(later)
+        body = (await harness.handle(later)).emit[0].body
+        assert body["revision"] == 2
+        sound = samples(await harness.storage.read(body["parts"][0]["key"]))
+        assert [[round(start) for start, _ in silent(sound, channel)] for channel in (0, 1)] == [[1], [3]]
+
+
+async def test_an_original_outlives_a_copy_that_is_not_there_or_is_of_another(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"margin": "1ms", "keep_original": False}) as harness:
+        archive = Archive(harness)
+        event = await archive.fill()
+        await archive.spans((1.0, 2.0, 0))
+        first = (await harness.handle(event)).emit[0].body
+        await archive.fill()
+        copy = f"redacted/{archive.folder}/{RECORDING}.wav"
+        await harness.storage.remove(copy)  # the sidecar tells of it still
+        assert (await harness.handle(event)).emit[0].body["parts"] == first["parts"]
+        assert await harness.storage.sha256(copy) == first["parts"][0]["sha256"]
+        # fetched anew, it is not what it was: one sample differs
+        other = call()[:-1] + b"\x11"
+        key = f"{archive.folder}/{RECORDING}.wav"
+        await harness.storage.write(key, other)
+        part = {"key": key, "sha256": hashlib.sha256(other).hexdigest(), "bytes": len(other), "duration": 6.0}
+        await harness.handle(make_event("media.verified", recording_id=RECORDING, body={"parts": [part]}))
+        assert (await harness.storage.read(copy))[-1:] == b"\x11"
+        assert await harness.storage.size(key) is None
 
 
 async def test_several_parts_are_silenced_by_both_readings_of_their_order(handler_harness: Make) -> None:
