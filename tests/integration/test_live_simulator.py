@@ -178,13 +178,13 @@ async def test_what_was_sent_while_subscribed_arrives_once_and_redacted_over_a_c
     assert found.keys() >= wanted
     assert set(found.values()) == {1}
     assert played.truth("planted")
+    assert metrics.registry.get_sample_value("genesys_sync_live_utterances_total", {"outcome": "withheld"}) is None
     assert shown(played, str(capsys.readouterr())) == set()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [50, 51])
-async def test_a_hundred_calls_with_changes_of_channel(world: Callable[..., World], capsys: pytest.CaptureFixture[str], seed: int) -> None:
-    played, metrics = world(calls=100, seconds=50, before=20, seed=seed), Metrics()
+async def test_a_hundred_calls_with_changes_of_channel(world: Callable[..., World], capsys: pytest.CaptureFixture[str]) -> None:
+    played, metrics = world(calls=100, seconds=50, before=20, seed=50), Metrics()
     async with following(played, metrics) as feed:
         await until(lambda: feed.state.live_topics == 100, seconds=20)
         for _ in range(2):

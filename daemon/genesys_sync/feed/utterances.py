@@ -22,14 +22,19 @@ CONTEXT: Final = 24
 CONVERSATIONS_MOST: Final = 20_000
 IDLE: Final = 1200.0
 """Seconds without a message after which a conversation is forgotten: the platform gives a sign of life every five minutes."""
+REACH: Final = 5
+"""Utterances before those that are held that are read with what may follow."""
 _NEVER: Final = float("inf")
 _NUMBER: Final = "4111 1111 1111 1111 111"
-_ADDRESS: Final = "at example dot com"
+_ADDRESS: Final = ("example dot com", "at example dot com")
+"""Its rest, where the last word was an "at" and where it was not."""
+_MASK: Final = re.compile(r"\[[A-Z][A-Z_]*(?::[a-z]{8})?\]")
 _ADDRESSED: Final = re.compile(
     r"@|(?<!\[)\b(?:dot|point|punkt|punto|underscore|unterstrich|bindestrich|hyphen|dash|tiret|e-?mail|mail|correo)\b", re.IGNORECASE
 )
 """What speaks of an address, other than a mask that stands for one."""
-_ADDRESS_SPAN: Final = 3
+_ADDRESS_SPAN: Final = 5
+"""Utterances before those that are held in which an address may have been spoken of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,30 +139,32 @@ class Desk:
         return told
 
     def _ripe(self, held: Sequence[_Held], pending: Sequence[_Held], now: float, over: str | None) -> Iterator[Told]:
-        shown = self._redacted(_segments(held))
+        everything = self._redacted([one.utterance.segment for one in held])
+        since = max(0, next(place for place, one in enumerate(held) if not one.told) - REACH)
+        # What follows reaches no further back than this, and masks stay as they are.
+        shown = everything.since(since)
         late = {id(one) for one in pending[: max(0, len(pending) - self._most)]}
-        worst = shown if all(one.utterance.communication_id == over for one in pending) else self._at_worst(shown, pending)
-        for place, one in enumerate(held):
+        open_ended = any(one.utterance.communication_id != over for one in pending)
+        probes = list(_probes(shown, pending)) if open_ended else []
+        tried = [self._redacted(shown.segments, following=probe).added_to(shown) for probe in probes]
+        for place, one in enumerate(held[since:]):
             if one.told:
                 continue
-            ended = one.utterance.communication_id == over
-            settled = shown.texts[place] == worst.texts[place] and place < len(held) - 1
-            if ended or settled or now - one.since >= self._hold or id(one) in late:
-                one.told = True
-                found = shown if ended or settled else worst
-                yield Told(utterance=one.utterance, text=found.texts[place], hidden=dict(sorted(found.hidden[place].items())))
+            settled = since + place < len(held) - 1 and all(again.bare(place) == shown.bare(place) for again in tried)
+            if settled or one.utterance.communication_id == over:
+                found = shown
+            elif now - one.since >= self._hold or id(one) in late:
+                found = self._at_worst(min([shown, *tried], key=lambda each: len(each.bare(place))), probes)
+            else:
+                continue
+            one.told = True
+            yield Told(utterance=one.utterance, text=found.segments[place].text, hidden=dict(sorted(found.hidden[place].items())))
 
-    def _at_worst(self, shown: _Shown, pending: Sequence[_Held]) -> _Shown:
-        """What is shown if each speaker who is waited for goes on with what hides most."""
-        words = [_NUMBER]
-        if any(_ADDRESSED.search(text) for text in shown.texts[-max(len(pending), _ADDRESS_SPAN) :]):
-            words.append(_ADDRESS)
-        speakers = dict.fromkeys(one.utterance.segment.speaker for one in pending)
-        worst = shown
-        for speaker in speakers:
-            for said in words:
-                worst = self._redacted(worst.segments, following=_said(said, speaker)).added_to(worst)
-        return worst
+    def _at_worst(self, shown: _Shown, probes: Sequence[Segment]) -> _Shown:
+        """What is shown when, after all that is hidden already, everything is hidden that one of these would hide."""
+        for probe in probes:
+            shown = self._redacted(shown.segments, following=probe).added_to(shown)
+        return shown
 
     def _redacted(self, segments: Sequence[Segment], *, following: Segment | None = None) -> _Shown:
         everything = [*segments, *([] if following is None else [following])]
@@ -175,16 +182,24 @@ class _Shown:
     segments: Sequence[Segment]
     hidden: Sequence[Counter[str]]
 
-    @property
-    def texts(self) -> list[str]:
-        return [segment.text for segment in self.segments]
+    def since(self, place: int) -> _Shown:
+        return _Shown(self.segments[place:], self.hidden[place:])
+
+    def bare(self, place: int) -> str:
+        """What is shown of it, whatever the masks are called."""
+        return _MASK.sub("", self.segments[place].text)
 
     def added_to(self, before: _Shown) -> _Shown:
         return _Shown(self.segments, [mine + theirs for mine, theirs in zip(self.hidden, before.hidden, strict=True)])
 
 
-def _segments(held: Sequence[_Held]) -> list[Segment]:
-    return [one.utterance.segment for one in held]
+def _probes(shown: _Shown, pending: Sequence[_Held]) -> Iterator[Segment]:
+    """What may be said next and hides most of what was said before."""
+    speakers = list(dict.fromkeys(one.utterance.segment.speaker for one in pending))
+    yield from (_said(_NUMBER, speaker) for speaker in speakers)
+    spoken_of = shown.segments[-len(pending) - _ADDRESS_SPAN :]
+    if any(_ADDRESSED.search(segment.text) for segment in spoken_of):
+        yield from (_said(text, speaker) for speaker in speakers for text in _ADDRESS)
 
 
 def _said(text: str, speaker: Speaker) -> Segment:
