@@ -1,6 +1,6 @@
 """The redactor's score: `make redaction-score`.
 
-Redacts the corpus (written by hand, held out, and generated from a seed) and prints recall, precision and label by type, and the text
+Redacts the corpus (written by hand, held out, and generated from seeds) and prints recall, precision and label by type, and the text
 redacted a second. Ends with 1 where a promise is broken: recall on digits as digits 100 %, on spoken digits 98 %, precision 97 %,
 2.5 MB of text a second on one core.
 """
@@ -13,11 +13,21 @@ import sys
 from benchmarks.redaction import measure
 from tests.redaction.cases import cases_in
 from tests.redaction.generating import Generator
+from tests.redaction.noise import Noisy
 from tests.redaction.scoring import Score, score
 
 from genesys_sync.redaction import Redactor
 
+WRITTEN = {
+    "written by hand": "hand.txt",
+    "held out": "heldout.txt",
+    "second": "second.txt",
+    "set A": "unseen_a.txt",
+    "set B": "unseen_b.txt",
+    "set C": "unseen_c.txt",
+}
 SEEDS = (1, 20261121)
+NOISE_SEEDS = (71, 1009)
 LEAST_WRITTEN, LEAST_SPOKEN, LEAST_PRECISION, LEAST_SPEED = 1.0, 0.98, 0.97, 2.5
 
 
@@ -53,14 +63,15 @@ def _share(part: int, whole: int) -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="redaction-score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generated", type=int, default=1000, help="cases generated from each seed")
-    parser.add_argument("--seed", type=int, action="append", help="seeds, instead of the two that are always used")
+    parser.add_argument("--seed", type=int, action="append", help="seeds, instead of those that are always used")
     parser.add_argument(
         "--show", action="store_true", help="print each case that went wrong: the corpus is invented, none of it is anybody's"
     )
     options = parser.parse_args(arguments)
     redactor = Redactor()
-    parts = {"written by hand": cases_in("hand.txt"), "held out": cases_in("heldout.txt"), "second": cases_in("second.txt")}
+    parts = {name: cases_in(file) for name, file in WRITTEN.items()}
     parts |= {f"seed {seed}": list(Generator(seed).cases(options.generated)) for seed in options.seed or SEEDS}
+    parts |= {f"noise {seed}": list(Noisy(seed).cases(options.generated)) for seed in options.seed or NOISE_SEEDS}
     print(
         f"{sum(len(case.lines) for cases in parts.values() for case in cases)} utterances in {sum(map(len, parts.values()))} conversations"
     )

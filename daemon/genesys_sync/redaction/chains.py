@@ -1,8 +1,11 @@
 """Numbers that go over several segments, and over both speakers: runs are linked to chains.
 
-Links of the first kind: between the two runs stands nothing but confirmations and fillers. Of the second: the same speaker goes on
-where the other put in whatever it may be. What hangs together by the second kind alone, and is not dictated digit by digit, counts
-as a list: it has to be longer, or asked for, before it is taken for one number.
+Links of the first kind, "strong": between the two runs stands nothing but confirmations and fillers. Of the second, "loose": the same
+speaker goes on where the other put in whatever it may be. Of the third, "aside": one is dictated digit by digit, or long, the other
+reads like a part of the same, and little is said between them, which names nothing ("no wait", "did you get that").
+
+What hangs together by the second kind alone, and is not dictated digit by digit, counts as a list: it has to be longer, or asked for,
+before it is taken for one number.
 """
 
 from __future__ import annotations
@@ -11,12 +14,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genesys_sync.redaction.findings import Hidden
+from genesys_sync.redaction.labels import (
+    ENOUGH,
+    UNIT_AFTER,
+    asks_for_little,
+    is_no_beginning,
+    is_quantity,
+    names_anything,
+    without_dates_and_amounts,
+)
 from genesys_sync.redaction.lexicon import SOFT
 from genesys_sync.redaction.spoken import WORD, Run
 from genesys_sync.redaction.stream import Stream
 
 _MOST_SEGMENTS = 5
 _MOST_SOFT = 90  # characters
+_MOST_ASIDE = 80  # characters
+_COUNTS = frozenset({"15", "16"})  # digits that a card has
+_SHORTEST_PART = 3  # digits of a part that is not said digit by digit
+_FEWEST = 5  # digits of two runs that go on with each other over an aside
 _REMEMBERED = 64  # digits that somebody may repeat
 
 
@@ -51,7 +67,7 @@ def chains_of(stream: Stream, runs: Sequence[Run], hidden: Hidden) -> list[Chain
         before = {i - 1, last_of.get(speaker, -1)} - {-1}
         for j in before:
             strength = links.between(runs[j], run)
-            if strength == "strong":
+            if strength in ("strong", "aside"):
                 parents[root(i)] = root(j)
             elif strength == "loose":
                 loose.append((j, i))
@@ -93,24 +109,52 @@ class _Links:
         self._hidden = hidden
 
     def between(self, left: Run, right: Run) -> str | None:
-        """`strong`, `loose`, or None where the two runs have nothing to do with each other."""
+        """`strong`, `loose`, `aside`, or None where the two runs have nothing to do with each other."""
         stream = self._stream
         apart = right.segment - left.segment
-        if not 0 < apart <= _MOST_SEGMENTS:
+        if not 0 <= apart <= _MOST_SEGMENTS:
+            return None
+        if self._dictated_on(left, right):
+            return "aside"
+        if not apart:
             return None
         if not self._soft(left.end, stream.end_of(left.segment)) or not self._soft(stream.starts[right.segment], right.start):
             return None
         if right.atoms <= 1 and len(right.digits) <= 2 and not self._soft(right.end, stream.end_of(right.segment)):
             return None  # "one moment please" goes on with nothing
+        if left.atoms == 1 and left.digits in _COUNTS and WORD.search(stream.low, left.end, stream.end_of(left.segment)):
+            return None  # "the full sixteen please"
+        if left.atoms <= 2 and UNIT_AFTER.match(stream.low, left.end):
+            return None  # "sixteen digits is it"
         speaker = stream.speakers[right.segment]
         same = speaker == stream.speakers[left.segment]
         strength = "strong"
         for segment in range(left.segment + 1, right.segment):
-            if not self._soft(stream.starts[segment], stream.end_of(segment)):
-                if not same or stream.speakers[segment] == speaker:
+            start, end = stream.starts[segment], stream.end_of(segment)
+            if not self._soft(start, end):
+                if not same or stream.speakers[segment] == speaker or asks_for_little(stream.low[start:end]):
                     return None
                 strength = "loose"
         return strength
+
+    def _dictated_on(self, left: Run, right: Run) -> bool:
+        """Two stretches of digits with an aside between them, however it goes."""
+        if len(left.digits) + len(right.digits) < _FEWEST or not any(run.dictated or len(run.digits) >= ENOUGH for run in (left, right)):
+            return False
+        if right.start - left.end > _MOST_ASIDE or self._hidden.overlaps(left.end, right.start):
+            return False
+        low = self._stream.low
+        if names_anything(low[left.end : right.start]) or is_no_beginning(low, left.start):
+            return False
+        return all(self._is_part(run) for run in (left, right))
+
+    def _is_part(self, run: Run) -> bool:
+        low = self._stream.low
+        if run.dictated:
+            return UNIT_AFTER.match(low, run.end) is None
+        if run.month or run.listed or len(run.digits) < _SHORTEST_PART or is_quantity(low, run.start, run.end):
+            return False
+        return not run.written or without_dates_and_amounts(low[run.start : run.end], run.digits) == run.digits
 
     def _soft(self, start: int, end: int) -> bool:
         if end - start > _MOST_SOFT or self._hidden.overlaps(start, end):

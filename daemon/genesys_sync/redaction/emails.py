@@ -12,7 +12,7 @@ from genesys_sync.redaction.stream import Stream
 
 _LOCAL: Final = re.compile(r"[^\s@,;:<>()\[\]\"\0]{1,64} ?$")
 _DOMAIN: Final = re.compile(r" ?[\w-]{1,63}(?:(?: \. |\.)[\w-]{1,63}){0,8}")
-_PIECE: Final = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+_PIECE: Final = re.compile(r"[^\W_]+(?:[-'_][^\W_]+)*")
 _DOT: Final = re.compile(r"\b(?:dot|point|punkt|punto)\b")
 _LOOK: Final = 120  # characters on either side
 
@@ -48,6 +48,8 @@ _INTRODUCTIONS: Final = word_set(
     """
 )
 _MOST_DOMAIN: Final = 8
+_FOR: Final = (("for",), ("like",), ("wie",), ("comme",), ("de",))
+_AS_IN: Final = (("as", "in"), ("like", "in"), ("is", "for"))
 
 
 def find_emails(stream: Stream, hidden: Hidden) -> None:
@@ -108,9 +110,16 @@ def _local(words: list[str], at: int) -> int | None:
     first = at - 1
     while first and words[first] in _REMARKS:
         first -= 1
+    first -= _explained(words, first)
     while first > 0:
         word, before = words[first], words[first - 1]
         if before in _JOINTS or word in _JOINTS or before in _NOISES:
+            joined = True
+        elif explained := _explained(words, first - 1):  # "m as in mike o as in oscar"
+            first -= explained
+            joined = True
+        elif explained := _explained(words, first):
+            first -= explained - 1
             joined = True
         elif _spelled(word):
             numeral = len(word) > 1 and word not in SPELLING
@@ -125,6 +134,14 @@ def _local(words: list[str], at: int) -> int | None:
     if first == at - 1 and words[first] in _NO_NAMES | _INTRODUCTIONS:
         return None
     return first
+
+
+def _explained(words: list[str], last: int) -> int:
+    """How many words before `last` are left until the letter that it explains: "m as in mike", "b for bravo". 0: it explains none."""
+    for back, said in ((2, _FOR), (3, _AS_IN)):
+        if last >= back and (said is _AS_IN or len(words[last - back]) == 1) and tuple(words[last - back + 1 : last]) in said:
+            return back
+    return 0
 
 
 def _domain(words: list[str], dot: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from genesys_sync.redaction.lexicon import SOUNDS, SPELLING
+from genesys_sync.redaction import findings as types
+from genesys_sync.redaction.findings import Finding, Hidden
+from genesys_sync.redaction.lexicon import SOFT, SOUNDS, SPELLING
 from genesys_sync.redaction.stream import Stream
 
 _LOOK_BACK: Final = 110
@@ -13,6 +15,10 @@ _LOOK_AHEAD: Final = 60
 _PIECE: Final = re.compile(r"[^\W_]+")
 _COUNTRY: Final = re.compile(r"[a-z][a-z]\d\d")
 _LONGEST: Final = 34
+_SHORTEST: Final = 12  # letters and digits, before what follows "IBAN" is one
+_ASKED: Final = re.compile(r"\bi ?ban\b")
+_ASKED_AHEAD: Final = 420  # characters: an IBAN that is spelled with words for its letters
+_MOST_OTHERS: Final = 8  # words in a row that are neither spelled nor a confirmation
 
 
 def before_iban(stream: Stream, position: int) -> int | None:
@@ -48,6 +54,14 @@ def after_iban(stream: Stream, position: int, end: int) -> int:
     return end
 
 
+def is_spelled(stream: Stream, start: int, end: int) -> bool:
+    """Whether a stretch of one segment holds nothing but spelled letters and digits."""
+    if stream.segment_at(start) != stream.segment_at(end):
+        return False
+    pieces = _PIECE.finditer(stream.low, start, end)
+    return all(_as_spelled(stream.text, piece.start(), piece.end(), piece.group()) is not None for piece in pieces)
+
+
 def _as_spelled(text: str, start: int, end: int, low: str) -> str | None:
     """What a word stands for in a spelled number, lower case; None where it is an ordinary word."""
     if len(low) == 1 or low in SPELLING:
@@ -58,3 +72,50 @@ def _as_spelled(text: str, start: int, end: int, low: str) -> str | None:
     if any(c.isdecimal() for c in low) or (len(low) <= 4 and text[start:end].isupper()):
         return low
     return None
+
+
+def find_asked_ibans(stream: Stream, hidden: Hidden) -> None:
+    """Adds every IBAN that is given after the word, letters and digits over several segments: from its country's letters on.
+
+    Words that are not spelled part it and are shown; after a few of them, or a name for something else, it is taken to be over.
+    """
+    done = 0
+    for asked in _ASKED.finditer(stream.low):
+        if asked.start() < done or hidden.overlaps(asked.start(), asked.end()):
+            continue
+        stretches = _spelled_after(stream, hidden, asked.end())
+        value = "".join(letters for _, _, letters in stretches)
+        country = _COUNTRY.search(value)
+        if country is None or len(value) - country.start() < _SHORTEST:
+            continue
+        passed = 0
+        for start, end, letters in stretches:
+            passed += len(letters)
+            if passed > country.start():
+                hidden.add(Finding(start, end, types.IBAN, "asked_for", value[country.start() :]))
+                done = end
+
+
+def _spelled_after(stream: Stream, hidden: Hidden, position: int) -> list[tuple[int, int, str]]:
+    """(start, end, what it stands for) of each stretch of spelled letters and digits after `position`, until it goes on no more."""
+    stretches: list[tuple[int, int, str]] = []
+    others = told = 0
+    joined = False
+    limit = min(position + _ASKED_AHEAD, len(stream.low))
+    for piece in _PIECE.finditer(stream.low, position, limit):
+        start, end, word = piece.start(), piece.end(), piece.group()
+        if piece.end() == limit < len(stream.low) or hidden.overlaps(start, end) or told >= _LONGEST or others > _MOST_OTHERS:
+            break
+        letters = None if word in SOFT and len(word) > 1 and word not in SOUNDS else _as_spelled(stream.text, start, end, word)
+        if letters is None or stream.low[start - 1] in "'\u2019":
+            others += bool(stretches) and word not in SOFT
+            joined = False
+            continue
+        told += len(letters)
+        others = 0
+        if joined and stream.segment_at(stretches[-1][0]) == stream.segment_at(start):
+            stretches[-1] = (stretches[-1][0], end, stretches[-1][2] + letters)
+        else:
+            stretches.append((start, end, letters))
+        joined = True
+    return stretches

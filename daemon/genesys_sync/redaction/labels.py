@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from genesys_sync.redaction import findings as types
+from genesys_sync.redaction.lexicon import UNITS
 
 LONG: Final = 12
 """From here on every run of digits is hidden, whatever it was called."""
@@ -26,7 +27,8 @@ _SMALL: Final = {
     types.DATE_OF_BIRTH: r"dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|"
     r"nacimiento|nací|naci|nacid[oa]|cumpleaños",
     types.SSN: r"social(?: security)?(?: number)?|ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
-    types.CODE: r"pin(?: code| number)?|pass ?code|one[- ]time (?:code|password)|verification code|otp|password|access code|tan|geheimzahl|"
+    types.CODE: r"pin(?: code| number)?|pass ?code|one[- ]time (?:code|password)|verification code|otp|password|access code|"
+    r"code (?:\w+ ){1,4}(?:texted|sent|e-?mailed)(?: me| you)?|tan|geheimzahl|"
     r"kennwort|mot de passe|contraseña",
 }
 _LARGE: Final = {
@@ -46,34 +48,86 @@ _BENIGN: Final = (
     r"versions?|pages?|item|product|bestell\w*|auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
 )
 
+_PLACES: Final = (
+    r"zip(?: ?code)?|post ?code|postal code|postleitzahl|plz|code postal|código postal|street|avenue|house number|apartment|apt|gate|exit|"
+    r"channel|extension|ext|chapter|score|claim"
+)
+"""No person's either, but not looked at where a number is long: somebody goes on to give another."""
+
 
 def _contexts(table: dict[str, str], benign: str) -> re.Pattern[str]:
     groups = [f"(?P<{name}>{words})" for name, words in table.items()]
     return re.compile(rf"\b(?:{'|'.join(groups)}|(?P<{BENIGN}>{benign}))\b")
 
 
-_FOR_SMALL: Final = _contexts(_SMALL, _BENIGN)
+_FOR_SMALL: Final = _contexts(_SMALL, _BENIGN + "|" + _PLACES)
 _FOR_LARGE: Final = _contexts(
     {types.SSN: _SMALL[types.SSN], types.DATE_OF_BIRTH: _SMALL[types.DATE_OF_BIRTH]} | _LARGE, _BENIGN + "|years?"
 )
 _AFTER: Final = re.compile(
     r"\W{0,3}(?:is|that'?s|as|for|are|c'est|ist|es)?\W{0,2}(?:it'?s )?(?:my|the|a|your|their|meine|ma|mi)? ?"
-    r"(?:[a-z]+ )?(?:" + "|".join(f"(?P<{name}>{words})" for name, words in (_SMALL | _LARGE).items()) + r")\b"
+    r"(?:[a-z]+ ){0,2}(?:" + "|".join(f"(?P<{name}>{words})" for name, words in (_SMALL | _LARGE).items()) + r")\b"
 )
+CURRENCY_BEFORE: Final = re.compile(r"[$€£¥₹]\s?$")
+UNIT_AFTER: Final = re.compile(r"[\s-]{0,2}(?:%|€|£|\$|(" + "|".join(sorted(UNITS)) + r")\b)")
 _CLOSE: Final = 12
 """Words between what a short number is called and the number."""
 
 
-def said_before(tail: str, *, small: bool) -> str | None:
-    """The last thing named in `tail`, a type or BENIGN; None where nothing is named. `tail` is lower case."""
+def said_before(tail: str, *, small: bool, close: bool | None = None) -> str | None:
+    """The last thing named in `tail`, a type or BENIGN; None where nothing is named. `tail` is lower case.
+
+    `small`: as for short numbers; `close`, with `small` if not said otherwise: only where it was named within a few words.
+    """
     found: re.Match[str] | None = None
     for found in (_FOR_SMALL if small else _FOR_LARGE).finditer(tail):  # noqa: B007 - the last one is wanted
         pass
     if found is None:
         return None
-    if small and len(tail[found.end() :].split()) > _CLOSE:
+    if (small if close is None else close) and len(tail[found.end() :].split()) > _CLOSE:
         return None
     return found.lastgroup
+
+
+_CORRECTS: Final = re.compile(
+    r"\b(?:no|nope|wait|sorry|scratch|correction|mean|meant|start over|over again|actually|oops|wrong|rather|strike|nein|falsch|moment|"
+    r"pardon|perdón|perdon|non|espera)\b"
+)
+
+
+def corrects(text: str) -> bool:
+    """Whether `text`, lower case, takes back what was said before it."""
+    return _CORRECTS.search(text) is not None
+
+
+_TAKEN_FOR_ELSE: Final = re.compile(
+    r"\b(?:at|in|on|since|from|to|for|until|till|between|than|paid|charged|cost|costs|press|um|seit|bis|ab|à|en|desde|hasta)\W{1,2}$"
+)
+_NOT_WHOLE: Final = re.compile(rf"\b(?:ending|ends|ended|last (?:four|4)|endet|letzten vier|endziffern|{_BENIGN}|{_PLACES})\b")
+
+
+def is_quantity(low: str, start: int, end: int) -> bool:
+    """Whether the number at [start, end) of `low` is one of something: a unit or a currency beside it, or a preposition of time before."""
+    return (
+        UNIT_AFTER.match(low, end) is not None
+        or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) is not None
+        or _TAKEN_FOR_ELSE.search(low, max(start - 16, 0), start) is not None
+    )
+
+
+def is_no_beginning(low: str, position: int) -> bool:
+    """Whether what comes at `position` was announced as the end of a number that is not given, or as something that is no person's."""
+    return _NOT_WHOLE.search(low, max(position - 30, 0), position) is not None
+
+
+def asks_for_little(text: str) -> bool:
+    """Whether `text`, lower case, names something short, or what is no person's."""
+    return _FOR_SMALL.search(text) is not None
+
+
+def names_anything(text: str) -> bool:
+    """Whether `text`, lower case, names what a number is, whatever it be."""
+    return _FOR_LARGE.search(text) is not None or _FOR_SMALL.search(text) is not None
 
 
 def said_after(head: str) -> str | None:

@@ -18,6 +18,7 @@ class Kind(Enum):
     DIGITS = "digits"  # a value that is said as it stands: 0 to 19, "veintiuno", "4111"
     TENS = "tens"  # twenty … ninety: takes a unit after it
     HUNDRED = "hundred"
+    HUNDREDS = "hundreds"  # several in one word, "seiscientos": takes all below a hundred after it
     SCALE = "scale"  # thousand and above
     TIMES = "times"  # double, triple: the next digit again
     DATE = "date"  # a month or an ordinal: carries no digits, but makes a date of its neighbours
@@ -57,12 +58,15 @@ _SPANISH_UNITS = (
     "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve"
     " veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete veintiocho veintinueve"
 )
+_SPANISH_HUNDREDS = "doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos"
 _SPANISH_TENS = "treinta cuarenta cincuenta sesenta setenta ochenta noventa"
 _ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth"
-    " seventeenth eighteenth nineteenth twentieth thirtieth"
-    " erster ersten zweiter zweiten dritter dritten vierter vierten fünfter fünften sechster sechsten siebter siebten achter achten"
-    " neunter neunten zehnter zehnten elfter elften zwölfter zwölften zwanzigsten dreißigsten premier primero"
+    " seventeenth eighteenth nineteenth twentieth thirtieth premier primero"
+)
+_GERMAN_ORDINALS = (
+    "erst zweit dritt viert fünft sechst siebt siebent acht neunt zehnt elft zwölft dreizehnt vierzehnt fünfzehnt sechzehnt siebzehnt"
+    " achtzehnt neunzehnt zwanzigst dreißigst"
 )
 _MONTHS = (
     "january february march april may june july august september october november december"
@@ -117,11 +121,16 @@ def _built() -> dict[str, Sound]:
     _put(words, "vingts", Sound(Kind.TENS, "20"))
     _put(words, "thousand mille mil", Sound(Kind.SCALE, "000"))
     _put(words, "million millions millionen millones billion billions trillion milliarden", Sound(Kind.SCALE, "000000"))
+    for value, word in enumerate(_SPANISH_HUNDREDS.split(), start=2):
+        words[word] = Sound(Kind.HUNDREDS, str(value * 100))
     _put(words, "double doppelt doppel doble", Sound(Kind.TIMES, "2", weak=True))
     _put(words, "triple treble dreifach", Sound(Kind.TIMES, "3", weak=True))
     _put(words, "quadruple", Sound(Kind.TIMES, "4", weak=True))
     _put(words, _MONTHS, Sound(Kind.DATE, weak=True))
     _put(words, _ORDINALS, Sound(Kind.DATE, weak=True))
+    tens = [f"{unit}und{word}st" for unit in ("ein", *_GERMAN_UNITS.split()[2:10]) for word in ("zwanzig", "dreißig")]
+    for stem in (*_GERMAN_ORDINALS.split(), *tens):
+        _put(words, f"{stem}e {stem}en {stem}er", Sound(Kind.DATE, weak=True))
     _put(words, "dot point punkt punto", Sound(Kind.DOT, weak=True))
     return _with_plain_spellings(words)
 
@@ -163,8 +172,22 @@ SOFT: Final = FILLERS | word_set(
 )
 """What may stand between a number's parts where it goes over several segments: confirmations, and leading in."""
 
-HOMOPHONES: Final = frozenset({"to", "too", "for", "ate", "won", "tree"})
-"""Heard for digits, and hidden with them, between single digits only."""
+HOMOPHONES: Final = {
+    "to": "2",
+    "too": "2",
+    "for": "4",
+    "fore": "4",
+    "ate": "8",
+    "won": "1",
+    "tree": "3",
+    "sex": "6",
+    "niner": "9",
+    "fife": "5",
+}
+"""Heard for digits: read as the digits that they stand for beside digits that are said one by one."""
+
+NAMING: Final = frozenset({"is", "are", "was", "its", "it's"})
+"""After a single number these begin another: "cvv two is"."""
 
 LISTING: Final = frozenset({"and", "y", "et", "und"})
 """Joins the parts of a number, and as often two numbers: what is joined by it must be longer before it counts as one."""
@@ -183,5 +206,6 @@ UNITS: Final = word_set(
     dollars dollar euros euro pounds pound cents percent prozent pourcent people units pieces items grams gram kilos kilo kg km
     kilometres kilometers miles metres meters feet minutes minute hours hour days day weeks months years year seconds times visitors
     users seats litres liters gigabytes megabytes visitantes stück leute personnes personas degrees points bucks pesos francs boxes
+    digits digit numbers letters ziffern stellen chiffres dígitos
     """
 )

@@ -9,17 +9,16 @@ from typing import Final
 from genesys_sync.redaction import findings as types
 from genesys_sync.redaction import labels
 from genesys_sync.redaction.chains import Chain, chains_of
+from genesys_sync.redaction.dictation import COMPLETE, follows, is_part
 from genesys_sync.redaction.findings import Finding, Hidden
-from genesys_sync.redaction.ibans import after_iban, before_iban
-from genesys_sync.redaction.lexicon import UNITS
+from genesys_sync.redaction.ibans import after_iban, before_iban, is_spelled
 from genesys_sync.redaction.spoken import Run, runs_of
 from genesys_sync.redaction.stream import Stream
 
 _LOOK_BACK: Final = 160  # characters
 _SEGMENTS_BACK: Final = 3
 _LOOK_AHEAD: Final = 60
-_CURRENCY_BEFORE: Final = re.compile(r"[$€£¥₹]\s?$")
-_UNIT_AFTER: Final = re.compile(r"[\s-]{0,2}(?:%|€|£|\$|(" + "|".join(sorted(UNITS)) + r")\b)")
+_LETTERS_BEFORE: Final = re.compile(r"(?<!['\u2019])(?:\b(?:[b-hj-z]|[A-Z]{1,4})[ -]){1,4}$")
 _GLUED_BEFORE: Final = re.compile(r"(?:\bplus |[a-z]{1,4}[-/]?|[(+]{1,2})$")
 _GLUED_AFTER: Final = re.compile(r"[a-z]{1,4}\b(?!')")
 _PART_OF: Final = frozenset({types.DATE_OF_BIRTH, types.EXPIRY})
@@ -27,10 +26,30 @@ _PART_OF: Final = frozenset({types.DATE_OF_BIRTH, types.EXPIRY})
 
 def find_numbers(stream: Stream, hidden: Hidden, regions: tuple[str, ...]) -> None:
     """Adds to `hidden` every number that the policy hides."""
-    for chain in chains_of(stream, runs_of(stream, hidden), hidden):
+    chains = chains_of(stream, runs_of(stream, hidden), hidden)
+    taken: set[int] = set()
+    for place, chain in enumerate(chains):
+        if place in taken:
+            continue
         decided = _decide(stream, hidden, chain, regions)
+        kind = _asked_for(stream, hidden, chain) if decided is None else decided[0]
+        parts = [] if kind is None or kind not in COMPLETE else follows(stream, hidden, chains, place, kind)
+        count = sum(len(chains[part].digits) for part in (place, *parts))
+        if decided is None and kind is not None and parts and count >= labels.ENOUGH:
+            decided = kind, "asked_for"
         if decided is not None:
-            _hide(stream, hidden, chain, *decided)
+            for part in (place, *parts):
+                _hide(stream, hidden, chains[part], *decided)
+            taken.update(parts)
+
+
+def _asked_for(stream: Stream, hidden: Hidden, chain: Chain) -> str | None:
+    """The type that a part of a number was asked for as, where it is not hidden by itself."""
+    start = chain.runs[0].start
+    if not is_part(stream, chain) or labels.is_no_beginning(stream.low, start):
+        return None
+    kind = labels.said_before(_tail(stream, hidden, start), small=False, close=True)
+    return kind if kind in COMPLETE else None
 
 
 def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ...]) -> tuple[str, str] | None:
@@ -48,7 +67,12 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
     after = labels.said_after(stream.low[last.end : min(stream.end_of(last.segment), last.end + _LOOK_AHEAD)])
     if count < labels.ENOUGH:
         kind = labels.small_type(after, chain.digits, month=chain.month, shaped_as_date=shaped)
-        return None if kind is None or kind in _PART_OF else (kind, "named_after")
+        spelled = count + sum(run.letters for run in chain.runs) >= labels.ENOUGH
+        if spelled and labels.said_before(tail, small=False, close=True) == types.NUMBER:
+            return types.NUMBER, "asked_for"
+        if kind is None or (kind in _PART_OF and not (kind == types.DATE_OF_BIRTH and (chain.month or shaped))):
+            return None
+        return kind, "named_after"
     return _decide_long(stream, chain, labels.said_before(tail, small=False), after, regions)
 
 
@@ -66,7 +90,9 @@ def _decide_long(stream: Stream, chain: Chain, before: str | None, after: str | 
         shown = stream.low[max(first.core_start - 1, 0) : first.core_start] != "+" and not labels.is_ssn_shape(written)
         if context == labels.BENIGN and shown:
             return None
-        amount = _CURRENCY_BEFORE.search(stream.low, max(first.start - 2, 0), first.start) or _UNIT_AFTER.match(stream.low, last.end)
+        amount = labels.CURRENCY_BEFORE.search(stream.low, max(first.start - 2, 0), first.start) or labels.UNIT_AFTER.match(
+            stream.low, last.end
+        )
         if (chain.listed or amount) and context in (None, labels.BENIGN) and shown:
             return None
     start = first.core_start
@@ -94,9 +120,15 @@ def _hide(stream: Stream, hidden: Hidden, chain: Chain, kind: str, rule: str) ->
         if before is not None:
             kind, rule, start = types.IBAN, "iban_shape", min(before, start)
             end = after_iban(stream, last.core_end, end)
+    reached = begun = start
     for run in chain.runs:
         low, high = _edges(stream, run, kind)
-        hidden.add(Finding(start if run is first else low, end if run is last else high, kind, rule, value))
+        if run is first:
+            low = start
+        elif kind == types.IBAN and reached < low and is_spelled(stream, reached, low):
+            low = begun  # one with what stands before it
+        reached, begun = (end if run is last else high), low
+        hidden.add(Finding(begun, reached, kind, rule, value))
 
 
 def _edges(stream: Stream, run: Run, kind: str) -> tuple[int, int]:
@@ -109,6 +141,8 @@ def _edges(stream: Stream, run: Run, kind: str) -> tuple[int, int]:
     glued = _GLUED_BEFORE.search(window)
     if glued is not None:
         start -= len(window) - glued.start()
+    if kind == types.NUMBER and (letters := _LETTERS_BEFORE.search(stream.text, max(floor, start - 16), start)):
+        start = letters.start()
     match = _GLUED_AFTER.match(stream.low, end, stream.end_of(run.segment)) if stream.low[end - 1 : end].isdecimal() else None
     if match is not None:
         end = match.end()

@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from unicodedata import is_normalized, normalize
 
+from genesys_sync.redaction.answers import find_asked_dates, find_asked_emails, find_rests
 from genesys_sync.redaction.emails import find_emails
 from genesys_sync.redaction.findings import MASKED, Finding, Hidden
+from genesys_sync.redaction.ibans import find_asked_ibans
 from genesys_sync.redaction.masks import Masks
 from genesys_sync.redaction.names import NameFinder
 from genesys_sync.redaction.numbers import find_numbers
@@ -18,7 +21,7 @@ from genesys_sync.redaction.results import Redaction, RedactionFailed, Report
 from genesys_sync.redaction.rules import RedactionRules
 from genesys_sync.redaction.stream import Stream
 from genesys_sync.redaction.writing import written
-from genesys_sync.transcripts.model import Transcript
+from genesys_sync.transcripts.model import Segment, Transcript
 
 
 class Redactor:
@@ -51,12 +54,12 @@ class Redactor:
         raise RedactionFailed(f"redaction ended in {failure}: the transcript is withheld")
 
     def _redact(self, transcript: Transcript) -> Redaction:
-        segments = transcript.segments
         numbered: dict[str, int] = {}
         speakers = [
             numbered.setdefault(f"{segment.speaker.label}\0{segment.speaker.user_id}\0{segment.speaker.channel}", len(numbered))
-            for segment in segments
+            for segment in transcript.segments
         ]
+        segments = tuple(_composed(segment) for segment in transcript.segments)
         texts = [segment.text for segment in segments]
         heard = [" ".join([word.text for word in segment.words]) if segment.words else segment.text for segment in segments]
         languages = [segment.language for segment in segments]
@@ -86,8 +89,12 @@ class Redactor:
         hidden = Hidden([Finding(m.start(), m.end(), "", MASKED, "") for m in self._mask.finditer(stream.text)])
         for rule in self._rules.custom:
             rule.find(stream, hidden)
+        find_asked_emails(stream, hidden)
         find_emails(stream, hidden)
+        find_asked_ibans(stream, hidden)
         find_numbers(stream, hidden, self._rules.regions)
+        find_asked_dates(stream, hidden)
+        find_rests(stream, hidden)
         found: list[list[Finding]] = [[] for _ in lines]
         for finding in hidden.findings:
             segment = stream.segment_at(finding.start)
@@ -101,3 +108,11 @@ class Redactor:
                         here.add(name)
                 findings[:] = here.findings
         return found
+
+
+def _composed(segment: Segment) -> Segment:
+    """The segment with letters and their accents written as one character: canonically the same text, in which words are found."""
+    if is_normalized("NFC", segment.text) and all(is_normalized("NFC", word.text) for word in segment.words):
+        return segment
+    words = tuple(replace(word, text=normalize("NFC", word.text)) for word in segment.words)
+    return replace(segment, text=normalize("NFC", segment.text), words=words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from genesys_sync.redaction.findings import Hidden
@@ -19,6 +19,7 @@ from genesys_sync.redaction.lexicon import (
     IN_DATES,
     LISTING,
     MONTHS,
+    NAMING,
     SOFT,
     SOUNDS,
     Kind,
@@ -30,7 +31,12 @@ _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 WORD = re.compile(r"[^\W_]+")
 _LONGEST_GAP = 48
 _MOST_FILLERS = 5
+_LETTERS = 4  # between two groups of digits that are written without a space: "1eg4-te5"
 _COMPOUNDS = ("soixante", "vingts")  # take up to nineteen after them
+_SURE = 2  # digits said one by one, before "to" and "for" beside them are digits too; one fewer for what is no other common word
+_LONG = 4  # digits of a group that is not said one by one throughout
+_RARE = frozenset({"won", "ate", "tree", "fore", "niner", "fife"})
+_EDGE = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,16 @@ class Atom:
     sound: Sound
     written: bool  # as digits, not as a word
 
+    @property
+    def single(self) -> bool:
+        """One digit, by itself."""
+        return len(self.sound.digits) == 1 and self.sound.kind is Kind.DIGITS
+
 
 @dataclass(slots=True)
 class Run:
     """start, end: all of it; core_start, core_end: from its first digit to its last; `listed`: it may as well be several numbers;
-    `dictated`: digit by digit, and more than one."""
+    `dictated`: digit by digit, and more than one; `letters`: how many single letters stand between its digits."""
 
     start: int
     end: int
@@ -57,6 +68,7 @@ class Run:
     month: bool
     listed: bool
     dictated: bool
+    letters: int
 
 
 def atoms_of(low: str) -> Iterator[Atom]:
@@ -91,9 +103,9 @@ def runs_of(stream: Stream, hidden: Hidden) -> list[Run]:
         if shut and hidden.overlaps(atom.start, atom.end):
             continue
         if group:
-            joint = None if atom.start > segment_end else _joint(stream.low, group[-1], atom)
+            joint = None if atom.start > segment_end else _joint(stream.low, group, atom)
             if joint is None or (shut and hidden.overlaps(group[-1].end, atom.start)):
-                _close(runs, group, segment, stream.low, listed=listed)
+                _close(runs, group, segment, stream, listed=listed)
                 group, listed = [], False
             else:
                 listed = listed or joint
@@ -101,35 +113,88 @@ def runs_of(stream: Stream, hidden: Hidden) -> list[Run]:
             segment = stream.segment_at(atom.start)
             segment_end = stream.end_of(segment)
         group.append(atom)
-    _close(runs, group, segment, stream.low, listed=listed)
+    _close(runs, group, segment, stream, listed=listed)
     return runs
 
 
-def _joint(low: str, left: Atom, right: Atom) -> bool | None:
+def _joint(low: str, group: Sequence[Atom], right: Atom) -> bool | None:
     """None: what stands between parts two runs. Otherwise whether it is a joint at which two numbers may meet."""
+    left = group[-1]
     if right.start - left.end > _LONGEST_GAP:
         return None
     gap = low[left.end : right.start]
     words = WORD.findall(gap)
+    if not words:
+        return False
     if len(words) > _MOST_FILLERS:
         return None
+    if all(len(word) == 1 for word in words) and words not in (["a"], ["i"]):
+        return False  # letters in the midst of digits
     listed = False
     dated = Kind.DATE in (left.sound.kind, right.sound.kind)
+    digitwise = len(left.sound.digits) == 1 and len(right.sound.digits) == 1
+    named = len(group) == 1 and not NAMING.isdisjoint(words)  # "cvv two is 6 1 2"
     for word in words:
         if word in LISTING:
             listed = listed or not (left.sound.kind in (Kind.HUNDRED, Kind.SCALE) or word == "y" or {"then", "next"} & set(words))
         elif not (
             word in FILLERS
             or (dated and word in IN_DATES)
-            or ((word in SOFT or word == "s") and len(left.sound.digits) == 1 and len(right.sound.digits) == 1)  # "four, then it's two"
-            or (len(gap) == 1 and left.written)  # a letter in the midst of digits
-            or (word in HOMOPHONES and len(left.sound.digits) == 1 and len(right.sound.digits) == 1 and len(words) == 1)
+            or (digitwise and not named and (word in SOFT or word == "s"))  # "four, then it's two"
+            or (
+                (digitwise or (right.written and len(group) >= _SURE and all(atom.single for atom in group[-_SURE:])))
+                and word in HOMOPHONES
+            )
         ):
             return None
     return listed
 
 
-def _close(runs: list[Run], group: Sequence[Atom], segment: int, low: str, *, listed: bool) -> None:
+def _with_homophones(group: Sequence[Atom], low: str, floor: int, limit: int) -> list[Atom]:
+    """The atoms with what was heard for digits among them, and at either end where the rest is surely dictated: "for one won to"."""
+    single = [atom.single or atom.sound.kind is Kind.TIMES for atom in group]
+    sure = sum(single) if all(single) or sum(len(atom.sound.digits) for atom in group) < _LONG else max(sum(single), _SURE)
+    if sure < _SURE - 1 or not (single[0] or single[-1]):
+        return list(group)
+    out: list[Atom] = []
+    for atom in group:
+        if out and sure >= _SURE:
+            out += _heard(low, out[-1].end, atom.start)
+        out.append(atom)
+    words = HOMOPHONES.keys() if sure >= _SURE else _RARE
+    while single[0] and (before := _word_before(low, out[0].start, floor, words)) is not None:
+        out.insert(0, before)
+    while single[-1] and (after := _word_after(low, out[-1].end, limit, words)) is not None:
+        out.append(after)
+    return out
+
+
+def _heard(low: str, start: int, end: int) -> list[Atom]:
+    """The homophones of a stretch, as the digits that they stand for."""
+    if end - start < len(" to "):
+        return []
+    found = _EDGE.finditer(low, start, end)
+    return [Atom(m.start(), m.end(), Sound(Kind.DIGITS, HOMOPHONES[m.group()]), written=False) for m in found if m.group() in HOMOPHONES]
+
+
+def _word_before(low: str, position: int, floor: int, words: Set[str]) -> Atom | None:
+    blank = position - 1
+    if blank <= floor or low[blank] not in " ,":
+        return None
+    start = max(low.rfind(" ", floor, blank), floor - 1) + 1
+    word = low[start:blank]
+    return Atom(start, blank, Sound(Kind.DIGITS, HOMOPHONES[word]), written=False) if word in words else None
+
+
+def _word_after(low: str, position: int, limit: int, words: Set[str]) -> Atom | None:
+    match = _EDGE.match(low, min(position + 1, limit), limit)
+    if match is None or low[position] != " " or match.group() not in words:
+        return None
+    return Atom(match.start(), match.end(), Sound(Kind.DIGITS, HOMOPHONES[match.group()]), written=False)
+
+
+def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream, *, listed: bool) -> None:
+    low = stream.low
     while group and group[-1].sound.kind in (Kind.TIMES, Kind.DOT):
         group = group[:-1]
     while group and group[0].sound.kind is Kind.DOT:
@@ -137,9 +202,13 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, low: str, *, li
     dates = sum(atom.sound.kind is Kind.DATE for atom in group)
     if all(atom.sound.weak for atom in group) and (not dates or len(group) < 2):
         return
+    if low[group[0].start : group[-1].end] == "one second":
+        return
+    if not dates:
+        group = _with_homophones(group, low, stream.starts[segment], stream.end_of(segment))
     counted = [atom for atom in group if atom.sound.kind is not Kind.DATE] or group
     digits = digits_of(group, low)
-    month = any(atom.sound.kind is Kind.DATE and low[atom.start : atom.end] in MONTHS for atom in group)
+    month = dates > 1 or any(atom.sound.kind is Kind.DATE and low[atom.start : atom.end] in MONTHS for atom in group)
     sizes = [len(atom.sound.digits) for atom in group if atom.sound.kind is not Kind.DATE]
     dictated = all(size == 1 for size in sizes) and len(sizes) > 1  # digit by digit, as no quantity is said
     dated = month and max(sizes, default=0) <= 4 and sizes.count(1) <= 4
@@ -157,6 +226,7 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, low: str, *, li
             month=month,
             listed=(listed and not dictated) or scaled or dated,
             dictated=dictated,
+            letters=sum(len(word) == 1 for word in _EDGE.findall(low, counted[0].start, counted[-1].end) if word not in SOUNDS),
         )
     )
 
@@ -239,6 +309,9 @@ def digits_of(atoms: Sequence[Atom], low: str) -> str:
             writer.say_tens(int(sound.digits), 20 if low[atom.start : atom.end] in _COMPOUNDS or _is_score(low, atom) else 10)
         elif sound.kind is Kind.HUNDRED:
             writer.hundred()
+        elif sound.kind is Kind.HUNDREDS:
+            writer.flush()
+            writer.say_tens(int(sound.digits), 100)
         elif sound.kind is Kind.SCALE:
             writer.scale(len(sound.digits))
         else:
