@@ -312,6 +312,28 @@ async def test_a_platform_that_cannot_be_reached_is_transient_and_the_message_sh
     assert "127.0.0.1" not in str(error.value)
 
 
+async def test_an_outage_of_the_platform_leaves_the_rate_budget_whole(serve: Serve, until: Until) -> None:
+    """Or the first thing that follows it would be a wait for the next window."""
+    away = True
+
+    async def api(request: web.Request) -> web.StreamResponse:
+        if away and not request.path.startswith("/oauth"):
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        return await Api()(request)
+
+    clock = FakeClock()
+    async with platform_at(await serve(api), clock, requests_per_minute=10, request_share=1.0) as platform:
+        for _ in range(5):
+            with pytest.raises(TransientError):
+                await through_waits(clock, until, lambda: platform.request("GET", "/api/v2/x"))
+        away = False
+        before = clock.monotonic()
+        await platform.request("GET", "/api/v2/x")
+        assert clock.monotonic() == before
+
+
 async def test_an_error_in_the_body_of_the_context_leaves_it_as_it_is(serve: Serve) -> None:
     with pytest.raises(LookupError):
         async with platform_at(await serve(Api()), FakeClock()):

@@ -50,6 +50,20 @@ def test_others_who_use_the_same_token_are_counted() -> None:
     assert 20 <= budget.wait(0.0, MEDIA) <= 21
 
 
+def test_an_outage_uses_up_no_window_and_a_count_that_was_made_all_the_same_is_learnt() -> None:
+    budget = Budget(allowed=10, share=1)
+    for _ in range(1000):
+        assert budget.wait(1.0, CONTROL) == 0
+        budget.sent(1.0, CONTROL)
+        budget.ended(CONTROL)
+        budget.unheard(1.0, CONTROL)
+    assert budget.remaining(1.0) == 10
+    budget.sent(2.0, CONTROL)
+    budget.ended(CONTROL)
+    budget.learn(2.0, headers(count=9, allowed=10, reset=30))
+    assert budget.remaining(2.0) == 1
+
+
 def test_requests_on_their_way_count_in_a_window_that_has_just_begun() -> None:
     budget = Budget(allowed=10, share=1)
     for _ in range(4):

@@ -69,6 +69,13 @@ class Budget:
         """A request that went out has ended, with an answer or without."""
         self._in_flight[lane] = max(0, self._in_flight[lane] - 1)
 
+    def unheard(self, now: float, lane: Lane) -> None:
+        """A request whose connection broke, called after `ended`: the platform has most likely not counted it. Where it has, its next
+        answer says so. Counted, an outage would use up the window with requests that nobody received, and keep us away after it."""
+        self._roll(now)
+        self._used = max(0, self._used - 1)
+        self._sent[lane] = max(0, self._sent[lane] - 1)
+
     def learn(self, now: float, headers: Mapping[str, str]) -> None:
         """Take up what an answer's headers tell; called after `ended` for that answer. Nonsense is passed over."""
         allowed = _number(headers.get("inin-ratelimit-allowed"))

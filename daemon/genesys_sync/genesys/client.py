@@ -227,6 +227,7 @@ class Client:
         answer: Answer = no_answer("cancelled")
         asked_wait: timedelta | None = None
         received: Mapping[str, str] = {}
+        heard = True
         try:
             async with self._session.request(
                 method, self._base + path, params=params, data=data, headers=headers, allow_redirects=False, timeout=self._timeout
@@ -237,9 +238,12 @@ class Client:
             asked_wait = self._asked_wait(received)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             answer = no_answer(type(error).__name__)
+            heard = not isinstance(error, aiohttp.ClientConnectionError) or isinstance(error, TimeoutError)
         finally:
             now = self._clock.monotonic()
             self._budget.ended(lane)
+            if not heard:
+                self._budget.unheard(now, lane)
             self._budget.learn(now, received)
             if answer.status not in {0, 429}:
                 self._budget.served(now)
