@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from genesys_sync.cli import main
 from genesys_sync.cli.check import Level, _audit
-from genesys_sync.cli.probes import Probe, judge, judge_topic, wanting
+from genesys_sync.cli.probes import Probe, judge, judge_topic, live_followed, wanting
 from genesys_sync.errors import PermanentError, ReasonCode
 from genesys_sync.genesys.grants import holds, permissions_of
 from genesys_sync.settings import Settings
@@ -330,3 +330,10 @@ def test_whoever_ends_pauses_needs_the_permission_to() -> None:
     granted = permissions_of(GRANTS)
     assert "conversation:recording:pauseOthers is missing" in str(wanting(granted, ["resume"]))
     assert "pauseOthers" not in str(wanting(granted, ["archive"]))
+
+
+def test_who_wants_calls_followed_live_is_told_whether_they_can_be() -> None:
+    assert (live_followed({("conversation", "transcription", "view")}).level, live_followed(None).level) == (Level.OK, Level.WARN)
+    missing = live_followed(permissions_of(GRANTS))
+    assert missing.level is Level.WARN
+    assert missing.sentence.startswith("conversation:transcription:view is missing")

@@ -20,6 +20,7 @@ from genesys_sync.dispatch.providers import LoadedProvider, OpenProviders
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, CredentialsRefused, GenesysSyncError, PermanentError, ReasonCode, TransientError
 from genesys_sync.events import iso as iso_time
+from genesys_sync.feed.subscriptions import LIVE_PERMISSION
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
 from genesys_sync.metrics import Metrics
@@ -85,9 +86,10 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
         granted = await _granted(platform)
         yield await _topic(platform, granted)
         yield _sensitive(granted)
-        used = [handler.use for handler in settings.handlers.values()]
-        for finding in wanting(granted, [*used, _LIVE] if settings.feed.live_transcripts else used):
+        for finding in wanting(granted, [handler.use for handler in settings.handlers.values()]):
             yield finding
+        if settings.feed.live_transcripts:
+            yield live_followed(granted)
         async for finding in _further_clients(platform):
             yield finding
 
@@ -212,13 +214,20 @@ def _sensitive(granted: Grants | None) -> Finding:
     return ok("permission", f"{SENSITIVE} (recordings with redacted parts)")
 
 
+def live_followed(granted: Grants | None) -> Finding:
+    """Whether calls can be followed live, which the settings ask for. Pure."""
+    if granted is None:
+        return warn("permission", f"{LIVE_PERMISSION}: not proved, because the client's grants could not be read")
+    if not holds(LIVE_PERMISSION, granted):
+        return warn("permission", f"{LIVE_PERMISSION} is missing: no call is followed live, though feed.live_transcripts asks for it")
+    return ok("permission", f"{LIVE_PERMISSION} (calls followed live)")
+
+
 _USEFUL: Final = {
     "recording:recording:editRetention": "recordings that the platform has archived are not asked back, and end in the dead letters",
     "recording:orphan:view": "recordings that belong to no conversation are neither counted nor archived",
 }
-_LIVE: Final = "feed.live_transcripts"
 _USEFUL_TO: Final = {
-    _LIVE: {"conversation:transcription:view": "no call is followed live, though feed.live_transcripts asks for it"},
     "resume": {"conversation:recording:pauseOthers": "no recording is paused or resumed, and a pause that was left does not end"},
     "transcript": {
         "speechAndTextAnalytics:data:view": "of calls without a transcript it is not known whether anybody spoke in them",
@@ -228,7 +237,7 @@ _USEFUL_TO: Final = {
 
 
 def wanting(granted: Grants | None, used: Collection[str] = ()) -> list[Finding]:
-    """What is lost without permissions that the daemon, and the handlers and settings `used`, can do without. Pure."""
+    """What is lost without permissions that the daemon, and the handlers `used`, can do without. Pure."""
     if granted is None:
         return []
     useful = dict(_USEFUL)
