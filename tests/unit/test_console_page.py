@@ -212,7 +212,7 @@ def test_nothing_that_the_policy_forbids_and_nothing_from_elsewhere() -> None:
         for name in ("src", "href"):
             assert re.fullmatch(r"[a-z.]+", attributes.get(name) or "x"), "beside the page, so that a proxy may put it under any path"
     for text in (page, *map(asset, ("console.css", "console.js", "console.svg"))):
-        assert "//" not in re.sub(r"(?m)^//.*$|http://www\.w3\.org/2000/svg", "", text)
+        assert "//" not in re.sub(r"(?m)^\s*//.*$|http://www\.w3\.org/2000/svg", "", text)
     assert "innerHTML =" not in asset("console.js")
 
 

@@ -6,7 +6,8 @@ const PATIENCE = 10000;
 const contact = document.getElementById("contact");
 
 async function refresh() {
-  const answer = await fetch(location.pathname, { cache: "no-store", redirect: "error", signal: AbortSignal.timeout(PATIENCE) });
+  // without the password that may stand in the address: fetch refuses one, and the browser knows it by now
+  const answer = await fetch(location.origin + location.pathname, { cache: "no-store", redirect: "error", signal: AbortSignal.timeout(PATIENCE) });
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (!fresh.getElementById("state")) throw new Error("another page");
