@@ -1,0 +1,142 @@
+"""What was asked for and is given word by word, over several turns: "september" · "mhm" · "fifth" · "mhm" · "nineteen" · "eighty six".
+
+Each turn alone says nothing; the name of what is asked for holds them together, as far as nobody talks of anything else in between.
+What is hidden or masked already ends the look, so that a redacted transcript is read in the same way as it was before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from genesys_sync.redaction import findings as types
+from genesys_sync.redaction.findings import MASKED, Finding, Hidden
+from genesys_sync.redaction.lexicon import Kind
+from genesys_sync.redaction.spoken import Atom, atoms_of
+from genesys_sync.redaction.stream import Stream
+
+_BORN: Final = re.compile(
+    r"\b(?:dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|nacimiento|"
+    r"nací|nacid[oa]|cumpleaños)\b"
+)
+_MAIL: Final = re.compile(r"(?<!\bat )\b(?:e-?mail|mail|mailadresse|e-mail-adresse|courriel|correo)\b(?!\W*(?:dot|point|punkt|punto)\b)")
+_WORD: Final = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
+_AT: Final = re.compile(r"\b(?:at|arroba|arobase|klammeraffe|ät)\b")
+_JOINT: Final = re.compile(
+    r"\b(?:at|dot|arroba|arobase|klammeraffe|ät|point|punkt|punto|underscore|hyphen|dash|unterstrich|bindestrich|tiret|guion|guión)\b"
+)
+_ADDRESS: Final = re.compile(r"\b(?:at|arroba|arobase|klammeraffe|ät)\b.*\b(?:dot|point|punkt|punto)\s+[^\W_]+", re.DOTALL)
+_INTRODUCTION: Final = re.compile(
+    r"(?:[\s,:]*\b(?:address|adresse|electrónico|is|it's|its|ist|lautet|est|es|c'est|das|so|um|uh)\b)*[\s,:]*"
+)
+_BETWEEN: Final = frozenset(
+    {"of", "the", "and", "in", "is", "it's", "let", "me", "see", "hold", "on", "so", "um", "uh", "yes", "de", "del"}
+)
+_ASIDE: Final = r"(?:um|uh|so|hold on|let me see|eh|este|a ver|un momento|äh|ähm|also|moment|euh|attendez|voyons|alors)"
+_LAST_DOT: Final = re.compile(rf".*\b(?:dot|point|punkt|punto)\s+(?:{_ASIDE}\s+)*[^\W_]+", re.DOTALL)
+_IS: Final = re.compile(r"\b(?:is|it's|ist|lautet|est|es|c'est)\b")
+_GOES_ON: Final = re.compile(rf"[\s,.-]*(?:{_ASIDE}\b[\s,.-]*)*")
+_DATES: Final = frozenset({Kind.DIGITS, Kind.TENS, Kind.HUNDRED, Kind.HUNDREDS, Kind.SCALE, Kind.DATE})
+
+_DIGITS: Final = frozenset({Kind.DIGITS, Kind.TENS})
+
+_MOST_SEGMENTS: Final = 10
+_MOST_REMARK: Final = 4  # words of a turn that answers nothing
+_MOST_OTHERS: Final = 2  # words of a turn with a part of the answer that are none
+_MOST_PIECE: Final = 24  # words of one part of an address
+_YEAR: Final = 4  # digits from which on a date is complete
+_MOST_TOKEN: Final = 2  # of one without any joint
+
+
+class _Turn(NamedTuple):
+    """What is left of a segment, or all of it."""
+
+    segment: int
+    start: int
+    low: str
+    words: list[str]
+
+
+def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
+    """Adds the addresses that are told in several turns, or after "my e-mail address is"; before all others are looked for."""
+    for name in _MAIL.finditer(stream.low):
+        pieces: list[tuple[int, int]] = []
+        told, speaker, introduced = "", -1, False
+        for turn in _turns(stream, hidden, name.end(), _MAIL):
+            own = speaker in (-1, stream.speakers[turn.segment])
+            if own and _ADDRESS.search(told) and not _JOINT.match(turn.low):
+                break
+            if own and (_JOINT.search(turn.low) or (pieces and len(turn.words) <= _MOST_TOKEN)):
+                introduction = None if pieces else _INTRODUCTION.match(turn.low)
+                begin = 0 if introduction is None else introduction.end()
+                introduced = introduced or (introduction is not None and _IS.search(introduction.group()) is not None)
+                last = _LAST_DOT.match(turn.low, begin) if _AT.search(told + turn.low[begin:]) else None
+                end = len(turn.low.rstrip(" .,!?")) if last is None else last.end()
+                if len(_WORD.findall(turn.low, begin, end)) > _MOST_PIECE:
+                    break
+                pieces.append((turn.start + begin, turn.start + end))
+                told += " " + turn.low[begin:end]
+                speaker = stream.speakers[turn.segment]
+            elif len(turn.words) > _MOST_REMARK:
+                break
+        if (len(pieces) > 1 or introduced) and _ADDRESS.search(told):
+            for start, end in pieces:
+                hidden.add(Finding(start, end, types.EMAIL, "email_asked", " ".join(told.split())))
+
+
+def find_asked_dates(stream: Stream, hidden: Hidden) -> None:
+    """Adds what is left of dates of birth; when numbers have been found."""
+    anchors = [(name.end(), "") for name in _BORN.finditer(stream.low)]
+    anchors += [(one.end, one.value) for one in hidden.findings if one.type == types.DATE_OF_BIRTH and len(one.value) < _YEAR]
+    for end, value in sorted(anchors):
+        pieces: list[tuple[int, int]] = []
+        begun = any(one.end == end for one in hidden.findings)
+        digits, dated, speaker = value, begun, -1
+        for turn in _turns(stream, hidden, end, _BORN):
+            atoms = [atom for atom in atoms_of(turn.low) if atom.sound.kind in _DATES]
+            others = _others(turn, atoms)
+            own = speaker in (-1, stream.speakers[turn.segment])
+            if atoms and others <= (_MOST_OTHERS if own else 0):
+                pieces.append((turn.start + atoms[0].start, turn.start + atoms[-1].end))
+                digits += "".join(atom.sound.digits for atom in atoms)
+                dated = dated or any(atom.sound.kind is Kind.DATE for atom in atoms)
+                speaker = stream.speakers[turn.segment] if own else speaker
+                if len(digits) >= _YEAR:
+                    break
+            elif len(turn.words) > _MOST_REMARK:
+                break
+        if dated or len(digits) >= _YEAR:
+            for start, finish in pieces:
+                hidden.add(Finding(start, finish, types.DATE_OF_BIRTH, "asked_for", digits))
+
+
+def find_rests(stream: Stream, hidden: Hidden) -> None:
+    """Adds the digits that follow a hidden number at once, or after an aside: they are its own; when all else has been found."""
+    for found in [one for one in hidden.findings if one.rule != MASKED and one.type not in (types.EMAIL, types.DATE_OF_BIRTH)]:
+        end, floor = stream.end_of(stream.segment_at(found.start)), found.end
+        while (begin := _GOES_ON.match(stream.low, floor, end)) is not None:
+            atom = next(atoms_of(stream.low[begin.end() : end]), None)
+            if atom is None or atom.start or atom.sound.kind not in _DIGITS or atom.sound.weak:
+                break
+            start, floor = begin.end(), begin.end() + atom.end
+            if hidden.overlaps(start, floor):
+                break
+            hidden.add(Finding(start, floor, found.type, "goes_on", found.value))
+
+
+def _turns(stream: Stream, hidden: Hidden, position: int, name: re.Pattern[str]) -> Iterator[_Turn]:
+    """What is said from `position` on, up to what is hidden, or what is named the same."""
+    first = stream.segment_at(max(position - 1, 0))
+    for segment in range(first, min(first + _MOST_SEGMENTS, len(stream.starts))):
+        start, end = max(stream.starts[segment], position), stream.end_of(segment)
+        low = stream.low[start:end]
+        if hidden.overlaps(start, end) or name.search(low) is not None:
+            return
+        yield _Turn(segment, start, low, _WORD.findall(low))
+
+
+def _others(turn: _Turn, atoms: list[Atom]) -> int:
+    """How many of its words belong neither to a date nor between its parts."""
+    covered = sum(len(_WORD.findall(turn.low[atom.start : atom.end])) for atom in atoms)
+    return len([word for word in turn.words if word not in _BETWEEN]) - covered
