@@ -122,7 +122,14 @@ def everywhere(value: Any, hostile: str) -> Any:
 
 def test_every_part_shows_its_numbers() -> None:
     text = " ".join(Reader(render(document())).text.split())
-    for shown in ("4,330", "1,234", "5 min", "4,321", "5,000 conversations ended, 4,400 recordings known; 17 are still", "FORBIDDEN"):
+    for shown in (
+        "4,330",
+        "1,234",
+        "5 min",
+        "4,321",
+        "5,000 conversations ended, 4,400 recordings known; those of 17 are still looked for",
+        "FORBIDDEN",
+    ):
         assert shown in text
     for shown in (
         "12:00:18 UTC, 12 s ago",
@@ -188,6 +195,7 @@ def test_nothing_read_yet_is_a_page_too() -> None:
     found = Reader(render(whole))
     assert not found.open
     assert "The ledger cannot be read at present" in found.text
+    assert 'class="banner warn"' in render(whole), "though everything else is well"
     assert found.text.count("Not read yet.") >= 5
 
 

@@ -56,7 +56,7 @@ def render(document: Document) -> str:
 def _state(document: Document) -> Html:
     readiness = document["daemon"]
     codes = further(readiness["reasons"], ready=readiness["ready"])
-    looks = "bad" if not readiness["ready"] else "warn" if codes else "good"
+    looks = "bad" if not readiness["ready"] else "warn" if codes or document["unread"] else "good"
     reasons = [tag("li", _sentence(meaning(code)), " ", tag("code", code)) for code in codes]
     if document["unread"]:
         reasons.append(tag("li", "The ledger cannot be read at present: its numbers are those of the last reading, if there was one."))
@@ -100,7 +100,7 @@ def _today(document: Document) -> Html:
         rows.append((state.replace("_", " "), tag("span", f"{number:,}", class_=looks), MEANINGS[state]))
     looking = today["looking"]
     seen = f"{counted(today['conversations'], 'conversation')} ended, {counted(today['recordings'], 'recording')} known"
-    also = f"; {looking:,} are still being looked at" if looking else ""
+    also = f"; those of {looking:,} are still looked for" if looking else ""
     return joined(
         [
             table("Today's recordings, each in one state", ("state", "number", "meaning"), rows, numeric=[1]),
