@@ -282,6 +282,8 @@ class Shard:
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
+            if link.channel.foreign and link.due.is_set():
+                continue  # what follows it carries the change; asking again would be refused again
             try:
                 ending = await self._keeper.reapply()
             except PLATFORM_ERRORS as error:

@@ -9,7 +9,7 @@ from typing import Final
 
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.feed.book import SHARDS_MOST
-from genesys_sync.feed.following import is_live_topic, live_topic
+from genesys_sync.feed.following import live_topic
 from genesys_sync.feed.platform import FeedPlatform, QueueView, TopicView
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
@@ -260,8 +260,9 @@ class Subscriptions:
         true. Raises what the platform raises."""
         lasting, live = self.lasting(shard), self.live.rows.get(shard, ())
         states = await self._subscribed(channel_id, lasting, live)
-        by_call = [state for state in states if is_live_topic(state.id)] if live else []
-        states = [state for state in states if not is_live_topic(state.id)] if live else states
+        calls = set(live)
+        by_call = [state for state in states if state.id in calls]
+        states = [state for state in states if state.id not in calls]
         news = self.live.answered(shard, {state.id: state.permitted for state in by_call}, self._missing_live(by_call))
         before = self._granted.get(shard)
         self._grant(shard, [state.id for state in states if state.permitted], len(lasting))

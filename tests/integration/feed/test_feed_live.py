@@ -14,7 +14,7 @@ import pytest
 import structlog
 from websockets.exceptions import ConnectionClosed
 
-from genesys_sync.errors import PermanentError, ReasonCode
+from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.events import Event
 from genesys_sync.feed.following import GRACE, live_topic
 from genesys_sync.feed.subscriptions import RECHECK
@@ -236,3 +236,21 @@ async def test_a_restart_finds_the_calls_again_by_what_the_channel_of_before_sti
         await stage.reaches(lambda: _count(stage, 1, 1))
         await snapshots(stage, 2)
         await subscribed(stage, set(topics(1, 2)))
+
+
+async def test_a_channel_of_before_that_may_not_be_changed_is_asked_once_and_replaced_with_the_topics(staged: Staged) -> None:
+    async with staged(live_transcripts=True) as stage:
+        await stage.live()
+        port = stage.platform.port
+    async with staged(live_transcripts=True, port=port) as stage:
+        await stage.live()
+        gone = PermanentError("not of this token", code=ReasonCode.NOT_FOUND)
+        stage.platform.prefix = "later"
+        stage.platform.failures = {"subscribe": [gone], "create": [TransientError("away")]}
+        await snapshots(stage, 1)
+        await stage.advance_until(lambda: not stage.platform.failures["subscribe"], by=1)
+        await snapshots(stage, 2, 3)
+        await stage.advance_until(lambda: bool(stage.platform.created), by=1)
+        await stage.advance_until(lambda: stage.notifications.paths[-1] == "/later-1" and len(stage.notifications.open) == 1, by=1)
+        assert {channel for channel, _ in stage.platform.put} == {"later-1"}, "the old one was not asked again"
+        await subscribed(stage, set(topics(1, 2, 3)))
