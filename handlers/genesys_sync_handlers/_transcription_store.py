@@ -17,7 +17,7 @@ import orjson
 from anyio import to_thread
 
 from genesys_sync.plugin import Event, Heard, Provider, Services, Transcribed, TranscriptionRequest, answer_key, iso, work_folder
-from genesys_sync.transcripts import FORMS, Form, Transcript, written
+from genesys_sync.transcripts import FORMS, Form, Transcript, align, written
 from genesys_sync_handlers._keys import provided_key
 from genesys_sync_handlers._times import parse_iso
 from genesys_sync_handlers._transcript_store import SCHEMA
@@ -135,14 +135,15 @@ class TranscriptionStore:
 
 
 def transcript_of(request: TranscriptionRequest, heard: Heard) -> Transcript:
-    """The model. A language that a provider names only roughly (`en`) is the locale that was asked for. Pure."""
+    """The model, its speakers those of the provider's marks. A language that a provider names only roughly (`en`) is the locale that was
+    asked for. Pure."""
     rough = request.locale.partition("-")[0].lower()
 
     def exact(language: str | None) -> str:
         return request.locale if language is None or language.lower() == rough else language
 
     segments = tuple(replace(segment, language=exact(segment.language)) for segment in heard.segments)
-    return Transcript(
+    transcript = Transcript(
         conversation_id=request.conversation_id or "",
         communication_id=request.communication_id,
         recording_ids=() if request.recording_id is None else (request.recording_id,),
@@ -152,6 +153,7 @@ def transcript_of(request: TranscriptionRequest, heard: Heard) -> Transcript:
         media_type="call",
         segments=segments,
     )
+    return align(transcript, heard.marks)
 
 
 def _body(

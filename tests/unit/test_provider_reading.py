@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genesys_sync.plugin import TranscriptionRequest
 from genesys_sync.transcripts import TranscriptUnreadable
+from genesys_sync_handlers._transcription_store import transcript_of
 from genesys_sync_handlers.providers._reading import heard
 
 
@@ -55,12 +57,35 @@ def test_what_is_no_result_is_told_without_quoting_it(data: bytes) -> None:
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**60), 2**60), st.floats(allow_nan=True), st.text(max_size=5), st.lists(st.none(), max_size=2)
 )
-ITEM = st.dictionaries(st.sampled_from(["text", "word", "start", "end", "speaker", "words", "confidence", "language"]), VALUES, max_size=6)
+ITEM = st.dictionaries(
+    st.sampled_from(["text", "word", "start", "end", "speaker", "words", "confidence", "language", "channel"]), VALUES, max_size=6
+)
 KEYS = st.sampled_from(["text", "language", "duration"])
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(KEYS, VALUES), st.lists(ITEM, max_size=4), st.lists(ITEM, max_size=4))
 def test_nothing_else_is_raised_whatever_stands_there(base: dict[str, Any], segments: list[Any], words: list[Any]) -> None:
-    found = heard(orjson.dumps({**base, "segments": segments, "words": words}))
+    found = heard(orjson.dumps({**base, "segments": segments, "words": words, "diarization": [*words, *segments]}))
     assert all(one.start <= one.end for one in found.segments)
+
+
+def test_segments_take_the_speakers_of_the_marks_that_fit_and_keep_their_own_where_none_does() -> None:
+    found = read(
+        duration=20,
+        segments=[
+            {"text": "a", "start": 1, "end": 3, "speaker": "left", "channel": 1},
+            {"text": "b", "start": 5, "end": 9},
+            {"text": "c", "start": 12, "end": 13, "speaker": "right", "channel": -1},
+        ],
+        diarization=[
+            {"speaker": "Ada", "start": 1.4, "end": 3.4},
+            {"speaker": "Ben", "start": 5.1, "end": 9.9, "channel": 0},
+            {"speaker": "far", "start": 14, "end": 15},
+            {"speaker": "", "start": 12, "end": 13},
+            {"speaker": "late", "end": 13},
+        ],
+    )
+    wanted = TranscriptionRequest(provider="p", locale="en-US", key="k", sha256="0" * 64, size=1, content_type="audio/wav")
+    said = [(one.text, one.speaker.label, one.speaker.channel) for one in transcript_of(wanted, found).segments]
+    assert said == [("a", "ada", 1), ("b", "ben", 0), ("c", "right", None)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from genesys_sync.errors import PermanentError
-from genesys_sync.transcripts import Segment
+from genesys_sync.transcripts import Mark, Segment
 
 if TYPE_CHECKING:
     from genesys_sync.services import Services
@@ -96,9 +96,14 @@ Progress = Accepted | Transcribed | Failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What a result says: segments in order of time, numbered from 0; the languages in order of first use; seconds of sound or None."""
+    """What a result says: segments in order of time, numbered from 0; the languages in order of first use; seconds of sound or None.
+
+    marks  who is heard when, where the provider tells that apart from the segments: they take the speaker of the mark that fits, and
+           keep their own where none does
+    """
 
     segments: tuple[Segment, ...] = ()
+    marks: tuple[Mark, ...] = ()
     languages: tuple[str, ...] = ()
     duration: float | None = None
 

@@ -55,7 +55,7 @@ class Participant:
 
 def align(transcript: Transcript, marks: Iterable[Mark]) -> Transcript:
     """The transcript with the speakers of the marks where one is near enough. Of marks equally near the earlier, then the one that
-    stands first."""
+    stands first. Which channel a segment is heard in it knows by itself, if its mark does not."""
     ordered = sorted(marks, key=lambda mark: mark.midpoint)
     midpoints = [mark.midpoint for mark in ordered]
     return replace(transcript, segments=tuple(_aligned(segment, ordered, midpoints) for segment in transcript.segments))
@@ -66,7 +66,8 @@ def _aligned(segment: Segment, marks: Sequence[Mark], midpoints: Sequence[float]
     near = marks[bisect_left(midpoints, middle - TOLERANCE) : bisect_right(midpoints, middle + TOLERANCE)]
     if not near:
         return segment
-    return replace(segment, speaker=min(near, key=lambda mark: abs(mark.midpoint - middle)).speaker)
+    speaker = min(near, key=lambda mark: abs(mark.midpoint - middle)).speaker
+    return replace(segment, speaker=speaker if speaker.channel is not None else replace(speaker, channel=segment.speaker.channel))
 
 
 def name_speakers(transcript: Transcript, people: Sequence[Participant]) -> Transcript:

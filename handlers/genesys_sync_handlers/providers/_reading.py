@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 
 from genesys_sync.plugin import Heard
-from genesys_sync.transcripts import Segment, Speaker, TranscriptUnreadable, Word, fields
+from genesys_sync.transcripts import Mark, Segment, Speaker, TranscriptUnreadable, Word, fields
 
 SEGMENTS_MOST: Final = 50_000
 WORDS_MOST: Final = 500_000
+_CHANNELS_MOST: Final = 64
 _UNKNOWN: Final = "unknown"
 _NAMES: Final = {
     "arabic": "ar", "chinese": "zh", "danish": "da", "dutch": "nl", "english": "en", "finnish": "fi", "french": "fr", "german": "de",
@@ -40,7 +42,7 @@ class _Rough:
     text: str
     start: float | None
     end: float | None
-    speaker: str
+    speaker: Speaker
     confidence: float | None
     language: str | None
     words: list[Word] = field(default_factory=list)
@@ -48,8 +50,8 @@ class _Rough:
 
 
 def heard(data: bytes) -> Heard:
-    """What a result says that has `text`, `language`, `duration`, `segments` and `words`, all of them optional: words within segments, or
-    beside them. What has no time spans the whole. Raises TranscriptUnreadable."""
+    """What a result says that has `text`, `language`, `duration`, `segments`, `words` and `diarization`, all of them optional: words
+    within segments, or beside them. What has no time spans the whole. Raises TranscriptUnreadable."""
     document = document_of(data)
     duration = _seconds(document.get("duration"))
     language = _language(document.get("language"))
@@ -58,14 +60,31 @@ def heard(data: bytes) -> Heard:
     if len(rough) > SEGMENTS_MOST or len(loose) + sum(len(one.words) for one in rough) > WORDS_MOST:
         raise TranscriptUnreadable(f"the provider's result holds more than {SEGMENTS_MOST} segments or {WORDS_MOST} words")
     if not rough and (text := fields.text(document.get("text")) or " ".join(word.text for word in loose)):
-        rough = [_Rough(text, None, None, _UNKNOWN, None, None)]
+        rough = [_Rough(text, None, None, Speaker(label=_UNKNOWN), None, None)]
     if not any(one.words for one in rough):
         _share_out(loose, rough)
     length = duration if duration is not None else max((one.end or 0.0 for one in rough), default=0.0)
     finished = sorted((_finished(one, length, language) for one in rough), key=lambda one: (one.start, one.end))
     segments = tuple(_numbered(finished))
     languages = tuple(dict.fromkeys(one.language for one in segments if one.language is not None))
-    return Heard(segments=segments, languages=languages, duration=duration)
+    return Heard(segments=segments, marks=_marks(document), languages=languages, duration=duration)
+
+
+def _marks(document: Mapping[str, Any]) -> tuple[Mark, ...]:
+    """Those that say who, from when and until when; the first SEGMENTS_MOST of them."""
+    found = []
+    for item in islice(fields.objects(document, "diarization"), SEGMENTS_MOST):
+        speaker, start, end = _speaker(item), _seconds(item.get("start")), _seconds(item.get("end"))
+        if speaker.label != _UNKNOWN and start is not None and end is not None:
+            found.append(Mark(start=start, end=max(start, end), speaker=speaker))
+    return tuple(found)
+
+
+def _speaker(item: Mapping[str, Any]) -> Speaker:
+    """With the channel of the sound, if it is told: what is muted is muted in that one alone."""
+    channel = item.get("channel")
+    known = isinstance(channel, int) and not isinstance(channel, bool) and 0 <= channel < _CHANNELS_MOST
+    return Speaker(label=fields.label(item.get("speaker")) or _UNKNOWN, channel=channel if known else None)
 
 
 def _segment(item: Mapping[str, Any]) -> _Rough:
@@ -75,7 +94,7 @@ def _segment(item: Mapping[str, Any]) -> _Rough:
         text,
         _seconds(item.get("start")),
         _seconds(item.get("end")),
-        fields.label(item.get("speaker")) or _UNKNOWN,
+        _speaker(item),
         fields.confidence(item.get("confidence")),
         _language(item.get("language")),
         words,
@@ -122,7 +141,7 @@ def _finished(one: _Rough, length: float, language: str | None) -> Segment:
     end = one.end if one.end is not None else max((word.end for word in one.words), default=length)
     return Segment(
         index=0,
-        speaker=Speaker(label=one.speaker),
+        speaker=one.speaker,
         text=one.text,
         start=start,
         end=max(start, end),
