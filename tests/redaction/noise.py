@@ -7,7 +7,7 @@ overheard, not what the rules know. The same seed gives the same cases.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tests.redaction.cases import Case, case_of
 
@@ -159,7 +159,7 @@ class Noisy:
 
     def _harmless(self) -> str:
         choose = self._random
-        values = {
+        values: dict[str, Callable[[], str]] = {
             "small": lambda: choose.choice(_ONES[2:]),
             "ordinal": lambda: choose.choice(("second", "third", "fourth", "fifth", "twelfth")),
             "price": lambda: choose.choice(

@@ -204,7 +204,7 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream,
         return
     if low[group[0].start : group[-1].end] == "one second":
         return
-    if not dates:
+    if not dates and len(group) > 1:  # one number alone, as nearly all are, is beside no homophone
         group = _with_homophones(group, low, stream.starts[segment], stream.end_of(segment))
     counted = [atom for atom in group if atom.sound.kind is not Kind.DATE] or group
     digits = digits_of(group, low)
