@@ -1,6 +1,7 @@
 """The command line's root: usage, exit codes, sentences instead of tracebacks."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -114,6 +115,31 @@ def test_an_unforeseen_error_is_a_sentence_too_and_is_reported(raising: Callable
 def test_debug_shows_the_traceback(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert raising(KeyError("x"), "--debug") == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "code"),
+    [
+        (CredentialsRefused("the client is refused"), "the client is refused", 77),
+        (ConfigurationError(["a: b", "c: d"]), "a: b; c: d; CONFIG_INVALID: 2 faults in the configuration", 78),
+        (ZeroDivisionError(), "internal error: ZeroDivisionError", 70),
+    ],
+)
+def test_whoever_asked_for_json_reads_json_of_a_failure_too(
+    error: Exception, sentence: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_args: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr(status, "run", fails)
+    assert main(["status", "--json"]) == code
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["outcome"] == "failure"
+    assert told["error"].startswith(sentence)
+    assert err.startswith("genesys-sync: ")
+    assert main(["status"]) == code
+    assert capsys.readouterr().out == ""
 
 
 def test_an_interrupt_is_130_and_says_nothing(raising: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ from genesys_sync.cli import (
     verify,
 )
 from genesys_sync.cli import run as run_command
-from genesys_sync.cli.output import OutputFailed, written
+from genesys_sync.cli.output import OutputFailed, print_json, written
 from genesys_sync.errors import EX_SOFTWARE, EX_USAGE, ConfigurationError, GenesysSyncError
 from genesys_sync.scrubbing import clean_text
 from genesys_sync.settings import LogSettings
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return _failed(error, debug=args.debug)
     except Exception as error:  # noqa: BLE001 - the root: whatever comes here was foreseen by nobody
-        return _failed(error, debug=args.debug)
+        return _failed(error, debug=args.debug, as_json=getattr(args, "json", False))
     return code
 
 
@@ -108,24 +108,44 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _failed(error: Exception, *, debug: bool) -> int:
+def _failed(error: Exception, *, debug: bool, as_json: bool = False) -> int:
     expected = _expected(error)
     if debug:
         traceback.print_exception(error)
     if expected is None:
         logs.report_error("internal error", error)
-        _say(f"internal error: {logs.describe_exception(error)}; please report it, with the output of the same command and --debug")
-        return EX_SOFTWARE
+    sentences, code = _told(error, expected)
+    if as_json:
+        _print_failure(sentences)
+    for sentence in sentences:
+        _say(sentence)
+    return code
+
+
+def _told(error: Exception, expected: list[GenesysSyncError] | None) -> tuple[list[str], int]:
+    """The sentences, fit to be shown, and the exit code."""
+    if expected is None:
+        what = f"internal error: {logs.describe_exception(error)}; please report it, with the output of the same command and --debug"
+        return [what], EX_SOFTWARE
+    told: list[str] = []
     for problem in expected:
         if not isinstance(problem, ConfigurationError):
-            _say(clean_text(str(problem) or type(problem).__name__))
+            told.append(clean_text(str(problem) or type(problem).__name__))
             continue
-        for sentence in problem.problems:
-            # the key apart from what is said of it: `client_secret: unknown key` is no secret with its value
-            _say(": ".join(clean_text(part) for part in sentence.split(": ", 1)))
+        # the key apart from what is said of it: `client_secret: unknown key` is no secret with its value
+        told.extend(": ".join(clean_text(part) for part in sentence.split(": ", 1)) for sentence in problem.problems)
         count = len(problem.problems)
-        _say(f"CONFIG_INVALID: {count} fault{'' if count == 1 else 's'} in the configuration")
-    return expected[0].exit_code
+        told.append(f"CONFIG_INVALID: {count} fault{'' if count == 1 else 's'} in the configuration")
+    return told, expected[0].exit_code
+
+
+def _print_failure(sentences: Sequence[str]) -> None:
+    """Whoever asked for JSON reads JSON of a failure too, where standard output takes anything; the exit code tells its kind."""
+    try:
+        print_json({"outcome": "failure", "error": "; ".join(sentences)})
+        sys.stdout.flush()
+    except (OutputFailed, OSError):
+        _discard_output()
 
 
 def _expected(error: BaseException) -> list[GenesysSyncError] | None:
