@@ -38,6 +38,8 @@ from genesys_sync.storage.local import LocalStorage
 from genesys_sync.uploading import Asked, UploadState, ask, describe, outcome_of, state_of
 
 LOOK_SECONDS: Final = 0.5
+LOOK_SHARE: Final = 0.2
+"""Of the time, at most, goes into looks: of a thousand files one takes long, and the work itself needs the ledger too."""
 ABSENT_LOOKS: Final = 30
 """So many looks in a row must find no daemon: one that is only being restarted shall have its ledger back."""
 
@@ -212,6 +214,7 @@ async def _follow(place: _Place, work: Work, *, held: Callable[[], bool]) -> Non
     """Look until every file is over, or nobody is there any more who would work (`held`)."""
     absent = 0
     while True:
+        began = place.clock.monotonic()
         absent = 0 if held() else absent + 1  # before the look: whoever ends in between has written what it did
         for one in work.files:
             if not one.over:
@@ -219,7 +222,12 @@ async def _follow(place: _Place, work: Work, *, held: Callable[[], bool]) -> Non
         work.show(work.files)
         if absent >= ABSENT_LOOKS or all(one.over for one in work.files):
             return
-        await place.clock.sleep(LOOK_SECONDS)
+        await place.clock.sleep(rest_after(place.clock.monotonic() - began))
+
+
+def rest_after(look: float) -> float:
+    """Seconds until the next look, after one that took `look` seconds. Pure."""
+    return max(LOOK_SECONDS, look / LOOK_SHARE - look)
 
 
 async def _look(place: _Place, one: Followed) -> None:
