@@ -120,6 +120,9 @@ class Archive(Handler[ArchiveConfig]):
         if made is None or not await is_all_there_is(storage, made):
             return None
         body = await announced(storage, place, made)
+        original = sidecar_key(event.day, conversation, recording)
+        if (size := await storage.size(original)) is not None:
+            body["originalSidecar"] = {"key": original, "sha256": await storage.sha256(original), "bytes": size}
         return event.derive(Topic.MEDIA_REDACTED, occurred_at=self._services.now(), revision=body["revision"], body=body)
 
     async def _already(self, key: str, revision: int) -> dict[str, Any] | None:

@@ -133,3 +133,16 @@ async def test_redacted_recordings_are_part_of_the_record_and_so_is_what_lies_be
     archive.put(sidecar, b"[]")
     (archive.root / SPANS).unlink()
     assert await archive.flaws() == [(sidecar, Wrong.ALTERED), (SPANS, Wrong.MISSING), (key, Wrong.ALTERED)]
+
+
+async def test_the_sidecar_of_an_original_that_only_an_older_ledger_knew_is_part_of_the_record(archive: Archive) -> None:
+    key, sidecar = SPANS.replace("spans.json", "wav"), SPANS.replace("spans.json", "json")
+    part, told = archive.put(key, b"muted"), archive.put(sidecar, b"{}")
+    original = archive.put(sidecar.removeprefix("redacted/"), b"{}")
+    removed = [key.removeprefix("redacted/")]
+    body = {"parts": [part], "removed": removed, "sidecar": sidecar, "sidecarSha256": told["sha256"], "originalSidecar": original}
+    await archive.append(make_event(Topic.MEDIA_REDACTED, body=body))
+    await archive.redacted()
+    assert await archive.flaws() == []
+    archive.put(original["key"], b"[]")
+    assert await archive.flaws() == [(original["key"], Wrong.ALTERED)]

@@ -329,10 +329,12 @@ async def test_what_is_kept_redacted_alone_is_not_fetched_again_by_a_ledger_that
         made = {"schema": 1, "digest": "d", "originals": [{"key": MEDIA, "sha256": "0", "duration": 6.0}], "body": body}
         await harness.storage.write(copy["key"], SOUND)
         await harness.storage.write(f"redacted/{SIDECAR}", orjson.dumps(made))
+        await harness.storage.write(SIDECAR, b"{}")
         (event,) = (await harness.handle(ready())).emit
         assert (await harness.storage.size(MEDIA) is None) is removed
         assert event.topic == ("media.redacted" if removed else "media.archived")
         if removed:
             assert (event.recording_id, event.body["revision"], event.body["parts"]) == (RECORDING_ID, 3, [copy])
             assert event.body["sidecar"] == f"redacted/{SIDECAR}"
+            assert event.body["originalSidecar"] == {"key": SIDECAR, "sha256": hashlib.sha256(b"{}").hexdigest(), "bytes": 2}
             assert await harness.storage.sha256(event.body["sidecar"]) == event.body["sidecarSha256"]

@@ -4,7 +4,7 @@
 | --- | --- |
 | `transcript.archived` | the platform's file, our model and its forms, and the sidecar that names them |
 | `transcript.redacted` | the redacted transcript and its forms, its report, and what it adds to the spans files of its recordings |
-| `media.redacted` | the redacted copy and its sidecar |
+| `media.redacted` | the redacted copy and its sidecar; the original's, where the ledger is younger than both |
 | … what it names as `removed` | nothing |
 | `transcription.requested` | the file, if it was given by hand; a recording has events of its own |
 """
@@ -70,7 +70,7 @@ def _beside(body: Mapping[str, Any]) -> list[str]:
 
 def _parts(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Every file that the body names with its hash."""
-    named = [body.get("raw"), body.get("transcript")]
+    named = [body.get("raw"), body.get("transcript"), body.get("originalSidecar")]
     for key in ("forms", "parts"):
         listed = body.get(key)
         named += listed if isinstance(listed, list) else []
