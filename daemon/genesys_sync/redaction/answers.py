@@ -28,7 +28,7 @@ _JOINT: Final = re.compile(
 )
 _ADDRESS: Final = re.compile(r"\b(?:at|arroba|arobase|klammeraffe|ät)\b.*\b(?:dot|point|punkt|punto)\s+[^\W_]+", re.DOTALL)
 _INTRODUCTION: Final = re.compile(
-    r"(?:[\s,:]*\b(?:address|adresse|electrónico|is|it's|its|ist|lautet|est|es|c'est|das|so|um|uh)\b)*[\s,:]*"
+    r"(?:[\s,:]*\b(?:address|adresse|electrónico|it|is|it's|its|ist|lautet|est|es|c'est|das|so|um|uh)\b)*[\s,:]*"
 )
 _BETWEEN: Final = frozenset(
     {"of", "the", "and", "in", "is", "it's", "let", "me", "see", "hold", "on", "so", "um", "uh", "yes", "de", "del"}
