@@ -164,6 +164,7 @@ async def test_processor_time_that_a_file_asks_for_is_bounded(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_two_gigabytes_are_inspected_with_flat_memory(tmp_path: Path) -> None:
     path, size = tmp_path / "long.wav", 2_000_000_000
     head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", size)
