@@ -26,6 +26,7 @@ from genesys_sync.transcripts import (
     Form,
     Transcript,
     TranscriptUnreadable,
+    in_channels,
     people_of,
     read_document,
     read_file,
@@ -68,11 +69,14 @@ class Fetched:
 class TranscriptStore:
     """Everything that the handler does with files."""
 
-    def __init__(self, services: Services, *, forms: Sequence[Form], languages: Sequence[str], names: bool) -> None:
+    def __init__(
+        self, services: Services, *, forms: Sequence[Form], languages: Sequence[str], names: bool, channels: Mapping[str, int]
+    ) -> None:
         self._services = services
         self._forms = tuple(form for form in FORMS if form != "json" and form in forms)
         self._languages = tuple(named.lower() for one in languages if (named := language(one)) is not None)
         self._names = names
+        self._channels = dict(channels)
         self._readers = CapacityLimiter(_READERS)
 
     async def kept(self, place: Place) -> list[dict[str, Any]]:
@@ -104,7 +108,7 @@ class TranscriptStore:
             if got.size > FILE_LIMIT:
                 raise TransientError(f"the transcript file has {got.size} bytes, which no transcript has", code=ReasonCode.BAD_ANSWER)
             people = people_of(details) if self._names else []
-            read = partial(_read, path, place=place, recording_id=file.recording_id, people=people)
+            read = partial(_read, path, place=place, recording_id=file.recording_id, people=people, channels=self._channels)
             try:
                 transcript = await to_thread.run_sync(read, limiter=self._readers)
             except TranscriptUnreadable as error:
@@ -143,14 +147,15 @@ class TranscriptStore:
         return {"key": key, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-def _read(path: Path, *, place: Place, recording_id: str | None, people: Sequence[Any]) -> Transcript:
-    return read_file(
+def _read(path: Path, *, place: Place, recording_id: str | None, people: Sequence[Any], channels: Mapping[str, int]) -> Transcript:
+    transcript = read_file(
         read_document(path.read_bytes()),
         conversation_id=place.conversation_id,
         communication_id=place.communication.id,
         recording_id=recording_id,
         people=people,
     )
+    return in_channels(transcript, channels)
 
 
 def _body(

@@ -59,6 +59,7 @@ class TranscriptConfig(HandlerConfig):
     give_up        the moment of the last look
     conversations, queues, media_types, languages   what to fetch; empty: everything. A language is known only after the fetch
     forms          what is written beside the raw file and the model's JSON, unredacted
+    channels       in which channel of the recordings, from 0, the speakers of a label are heard; of the others it may be any
     names          whether the names of those who took part are written into transcripts
     shortest       a communication shorter than this is not expected to have a transcript
     """
@@ -81,6 +82,7 @@ class TranscriptConfig(HandlerConfig):
     media_types: tuple[Literal["voice", "chat", "message", "email"], ...] = ()
     languages: tuple[str, ...] = ()
     forms: tuple[Literal["vtt", "srt", "txt"], ...] = ()
+    channels: dict[Literal["internal", "external"], Annotated[int, Field(ge=0, le=63)]] = Field(default={})
     names: bool = True
     shortest: Duration = timedelta(seconds=2)
 
@@ -142,7 +144,14 @@ class TranscriptFetch(Handler[TranscriptConfig]):
     async def running(self, services: Services) -> AsyncGenerator[None]:
         """Keeps the services; holds nothing open."""
         self._services = services
-        self._store = TranscriptStore(services, forms=self.config.forms, languages=self.config.languages, names=self.config.names)
+        one = self.config
+        self._store = TranscriptStore(
+            services,
+            forms=one.forms,
+            languages=one.languages,
+            names=one.names,
+            channels=dict(one.channels.items()),
+        )
         yield
 
     async def check(self, services: Services) -> None:

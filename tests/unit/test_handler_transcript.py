@@ -256,6 +256,17 @@ async def test_analytics_that_knows_nothing_yet_is_waited_for_and_in_the_end_it_
     assert error.value.code is ReasonCode.NOT_FOUND
 
 
+@pytest.mark.parametrize(("channels", "heard"), [({"external": 1}, 1), ({"internal": 0}, None)])
+async def test_the_side_that_the_settings_name_a_channel_for_is_heard_in_that_one_and_else_in_any(
+    scene: Make, channels: dict[str, int], heard: int | None
+) -> None:
+    at = scene(config={"channels": channels})
+    at.transcripts.place(FIRST, file())
+    await at.at(60)
+    model = orjson.loads(await at.harness.storage.read(f"{FOLDER}/{FIRST}.json"))
+    assert [segment["speaker"].get("channel") for segment in model["segments"]] == [heard]
+
+
 async def test_check_names_the_permission(scene: Make) -> None:
     at = scene()
     nobody = "00000000-0000-4000-8000-000000000000"
@@ -272,6 +283,8 @@ async def test_check_names_the_permission(scene: Make) -> None:
         {"give_up": "30m"},
         {"queues": ["Sales"]},
         {"media_types": ["fax"]},
+        {"channels": {"left": 0}},
+        {"channels": {"external": -1}},
         {"forms": ["pdf"]},
         {"languages": ["english!"]},
         {"unknown": 1},

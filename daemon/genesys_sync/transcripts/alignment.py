@@ -70,6 +70,15 @@ def _aligned(segment: Segment, marks: Sequence[Mark], midpoints: Sequence[float]
     return replace(segment, speaker=speaker if speaker.channel is not None else replace(speaker, channel=segment.speaker.channel))
 
 
+def in_channels(transcript: Transcript, channels: Mapping[str, int]) -> Transcript:
+    """The transcript in which the speakers of these labels are heard in these channels, from 0."""
+    found = tuple(
+        replace(one, speaker=replace(one.speaker, channel=channels.get(one.speaker.label, one.speaker.channel)))
+        for one in transcript.segments
+    )
+    return replace(transcript, segments=found)
+
+
 def name_speakers(transcript: Transcript, people: Sequence[Participant]) -> Transcript:
     """The transcript in which speakers have the role, the id and the name of whoever took part while they spoke. Of those on the
     segment's side (internal: staff before machines) the one who overlaps longest, the earlier of two; nobody where none overlaps."""
