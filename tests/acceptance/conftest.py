@@ -128,13 +128,6 @@ class Daemon:
         return found
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _interruptible() -> None:
-    """What a shell runs in the background ignores Ctrl-C, and so would every command started here."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[Callable[..., Simulator]]:
     """Start a simulator with a scenario that ships, a file, or TOML text; extra words go to its command line."""
