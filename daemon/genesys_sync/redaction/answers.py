@@ -21,6 +21,9 @@ _BORN: Final = re.compile(
     r"nací|nacid[oa]|cumpleaños)\b"
 )
 _MAIL: Final = re.compile(r"(?<!\bat )\b(?:e-?mail|mail|mailadresse|e-mail-adresse|courriel|correo)\b(?!\W*(?:dot|point|punkt|punto)\b)")
+_BORN_HINTS: Final = ("birth", "born", "dob", "d.o", "d o", "d. o", "gebor", "geburt", "né", "naiss", "nac", "cumple")
+_MAIL_HINTS: Final = ("mail", "courriel", "correo")
+"""Without one of them the patterns, which are slower, find nothing."""
 _WORD: Final = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _AT: Final = re.compile(r"\b(?:at|arroba|arobase|klammeraffe|ät)\b")
 _JOINT: Final = re.compile(
@@ -46,6 +49,7 @@ _MOST_REMARK: Final = 4  # words of a turn that answers nothing
 _MOST_OTHERS: Final = 2  # words of a turn with a part of the answer that are none
 _MOST_PIECE: Final = 24  # words of one part of an address
 _YEAR: Final = 4  # digits from which on a date is complete
+_MOST_WORD: Final = 24  # characters of a number's word
 _MOST_TOKEN: Final = 2  # of one without any joint
 
 
@@ -60,7 +64,7 @@ class _Turn(NamedTuple):
 
 def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
     """Adds the addresses that are told in several turns, or after "my e-mail address is"; before all others are looked for."""
-    for name in _MAIL.finditer(stream.low):
+    for name in _MAIL.finditer(stream.low) if any(hint in stream.low for hint in _MAIL_HINTS) else ():
         pieces: list[tuple[int, int]] = []
         told, speaker, introduced = "", -1, False
         for turn in _turns(stream, hidden, name.end(), _MAIL):
@@ -87,7 +91,7 @@ def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
 
 def find_asked_dates(stream: Stream, hidden: Hidden) -> None:
     """Adds what is left of dates of birth; when numbers have been found."""
-    anchors = [(name.end(), "") for name in _BORN.finditer(stream.low)]
+    anchors = [(name.end(), "") for name in _BORN.finditer(stream.low)] if any(hint in stream.low for hint in _BORN_HINTS) else []
     anchors += [(one.end, one.value) for one in hidden.findings if one.type == types.DATE_OF_BIRTH and len(one.value) < _YEAR]
     for end, value in sorted(anchors):
         pieces: list[tuple[int, int]] = []
@@ -116,7 +120,7 @@ def find_rests(stream: Stream, hidden: Hidden) -> None:
     for found in [one for one in hidden.findings if one.rule != MASKED and one.type not in (types.EMAIL, types.DATE_OF_BIRTH)]:
         end, floor = stream.end_of(stream.segment_at(found.start)), found.end
         while (begin := _GOES_ON.match(stream.low, floor, end)) is not None:
-            atom = next(atoms_of(stream.low[begin.end() : end]), None)
+            atom = next(atoms_of(stream.low[begin.end() : min(begin.end() + _MOST_WORD, end)]), None)
             if atom is None or atom.start or atom.sound.kind not in _DIGITS or atom.sound.weak:
                 break
             start, floor = begin.end(), begin.end() + atom.end
