@@ -59,9 +59,10 @@ class Redactor:
             numbered.setdefault(f"{segment.speaker.label}\0{segment.speaker.user_id}\0{segment.speaker.channel}", len(numbered))
             for segment in transcript.segments
         ]
-        segments = tuple(_composed(segment) for segment in transcript.segments)
-        texts = [segment.text for segment in segments]
-        heard = [" ".join([word.text for word in segment.words]) if segment.words else segment.text for segment in segments]
+        segments, texts, heard = transcript.segments, _texts(transcript.segments), _heard(transcript.segments)
+        if not (is_normalized("NFC", "\n".join(texts)) and is_normalized("NFC", "\n".join(heard))):
+            segments = tuple(_composed(segment) for segment in segments)
+            texts, heard = _texts(segments), _heard(segments)
         languages = [segment.language for segment in segments]
         in_text = self._found(texts, speakers, languages)
         in_words = in_text if heard == texts else self._found(heard, speakers, languages)
@@ -110,9 +111,16 @@ class Redactor:
         return found
 
 
+def _texts(segments: Sequence[Segment]) -> list[str]:
+    return [segment.text for segment in segments]
+
+
+def _heard(segments: Sequence[Segment]) -> list[str]:
+    """What the words of each segment say; its text where it lists none."""
+    return [" ".join([word.text for word in segment.words]) if segment.words else segment.text for segment in segments]
+
+
 def _composed(segment: Segment) -> Segment:
     """The segment with letters and their accents written as one character: canonically the same text, in which words are found."""
-    if is_normalized("NFC", segment.text) and all(is_normalized("NFC", word.text) for word in segment.words):
-        return segment
     words = tuple(replace(word, text=normalize("NFC", word.text)) for word in segment.words)
     return replace(segment, text=normalize("NFC", segment.text), words=words)

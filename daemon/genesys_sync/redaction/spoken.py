@@ -29,6 +29,8 @@ from genesys_sync.redaction.stream import Stream
 
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 WORD = re.compile(r"[^\W_]+")
+_DIGIT = re.compile(r"[0-9]")
+_LETTERS_ALONE = re.compile(r"[a-z]+")
 _LONGEST_GAP = 48
 _MOST_FILLERS = 5
 _LETTERS = 4  # between two groups of digits that are written without a space: "1eg4-te5"
@@ -73,9 +75,17 @@ class Run:
 
 def atoms_of(low: str) -> Iterator[Atom]:
     """Every word and numeral of `low` that belongs to numbers, in order."""
+    position = 0
+    for line in low.split("\n"):
+        if not line.isascii() or _DIGIT.search(line) or not SOUNDS.keys().isdisjoint(_LETTERS_ALONE.findall(line)):  # few lines
+            yield from _atoms_between(low, position, position + len(line))
+        position += len(line) + 1
+
+
+def _atoms_between(low: str, start: int, end: int) -> Iterator[Atom]:
     sounds = SOUNDS
     plain = low.isascii()
-    for match in _TOKEN.finditer(low):
+    for match in _TOKEN.finditer(low, start, end):
         word = match.group()
         sound = sounds.get(word)
         if sound is not None:
