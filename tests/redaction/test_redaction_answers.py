@@ -67,3 +67,19 @@ def test_an_answer_is_hidden_over_its_turns_and_asides(said: list[str], left: st
 )
 def test_what_merely_follows_stays(said: list[str]) -> None:
     assert redacted(*said) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("it's 5785 sorry 8163 8142 3", "it's [PHONE] sorry [PHONE]"),
+        ("um sixty four twenty one let me flip it over sixty two two five two five two five six", None),
+        ("there are 12 of us and it is 212 555 0187", "there are 12 of us and it is [PHONE]"),
+    ],
+)
+def test_digits_that_are_taken_back_before_a_number_go_with_it(said: str, shown: str | None) -> None:
+    got = redacted("what is your phone number", said)[1]
+    if shown is None:
+        assert "sixty four" not in got
+    else:
+        assert got == shown

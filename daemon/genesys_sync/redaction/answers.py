@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from genesys_sync.redaction import findings as types
 from genesys_sync.redaction.findings import MASKED, Finding, Hidden
-from genesys_sync.redaction.lexicon import Kind
+from genesys_sync.redaction.lexicon import HOMOPHONES, Kind
 from genesys_sync.redaction.spoken import Atom, atoms_of
 from genesys_sync.redaction.stream import Stream
 
@@ -40,9 +40,15 @@ _ASIDE: Final = r"(?:um|uh|so|hold on|let me see|eh|este|a ver|un momento|äh|ä
 _LAST_DOT: Final = re.compile(rf".*\b(?:dot|point|punkt|punto)\s+(?:{_ASIDE}\s+)*[^\W_]+", re.DOTALL)
 _IS: Final = re.compile(r"\b(?:is|it's|ist|lautet|est|es|c'est)\b")
 _GOES_ON: Final = re.compile(rf"[\s,.-]*(?:{_ASIDE}\b[\s,.-]*)*")
+_TAKEN_BACK: Final = re.compile(
+    r"[\s,.?!-]*(?:\b(?:sorry|correction|i mean|no|wait|scratch that|let me (?:start over|flip it over|see)|actually|rather|pardon|oops"
+    r"|um|uh|erm|er)\b[\s,.?!-]*)+$"
+)
+_FALSE_START: Final = 80  # characters before what took it back
 _DATES: Final = frozenset({Kind.DIGITS, Kind.TENS, Kind.HUNDRED, Kind.HUNDREDS, Kind.SCALE, Kind.DATE})
 
 _DIGITS: Final = frozenset({Kind.DIGITS, Kind.TENS})
+_NUMERIC: Final = _DIGITS | {Kind.TIMES}
 
 _MOST_SEGMENTS: Final = 10
 _MOST_REMARK: Final = 4  # words of a turn that answers nothing
@@ -127,6 +133,24 @@ def find_rests(stream: Stream, hidden: Hidden) -> None:
             if hidden.overlaps(start, floor):
                 break
             hidden.add(Finding(start, floor, found.type, "goes_on", found.value))
+
+
+def find_false_starts(stream: Stream, hidden: Hidden) -> None:
+    """Adds the digits that were taken back right before a hidden number, "sixty four twenty one, no, sixty two …"; last of all."""
+    for found in [one for one in hidden.findings if one.rule != MASKED and one.type not in (types.EMAIL, types.DATE_OF_BIRTH)]:
+        floor = max(stream.starts[stream.segment_at(found.start)], found.start - 2 * _FALSE_START)
+        if (aside := _TAKEN_BACK.search(stream.low, floor, found.start)) is None or aside.start() == floor:
+            continue
+        head = stream.low[max(floor, aside.start() - _FALSE_START) : aside.start()]
+        base = aside.start() - len(head)
+        run: list[tuple[int, int]] = []
+        for token in _WORD.finditer(head):
+            numeric = token.group() in HOMOPHONES or any(atom.sound.kind in _NUMERIC for atom in atoms_of(token.group()))
+            run = [*run, (base + token.start(), base + token.end())] if numeric else []
+        if len(run) > 1 or (run and run[0][1] - run[0][0] > 1 and stream.low[run[0][0]].isdigit()):
+            start, end = run[0][0], run[-1][1]
+            if not hidden.overlaps(start, end):
+                hidden.add(Finding(start, end, found.type, "false_start", found.value))
 
 
 def _turns(stream: Stream, hidden: Hidden, position: int, name: re.Pattern[str]) -> Iterator[_Turn]:
