@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from genesys_sync.errors import StorageError, StorageFull
 
@@ -22,6 +24,14 @@ _SENTENCES = {
     errno.EISDIR: "PATH_UNSAFE: a folder stands where a file belongs",
     errno.ENXIO: "PATH_UNSAFE: a pipe or device stands where a file belongs",
 }
+
+NETWORK: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
+)
+"""File systems whose other end is another machine: locks, shared memory and fsync are not what they are on a disk."""
+PERISHABLE: Final = frozenset({"tmpfs", "ramfs", "overlay"})
+"""File systems that end with the machine, or with the container."""
+MOUNTS = Path("/proc/self/mountinfo")
 
 
 def storage_error(error: OSError, doing: str) -> StorageError:
@@ -61,3 +71,20 @@ def free_bytes(path: Path) -> int:
     """Bytes that this user may still write on the path's file system."""
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize
+
+
+def file_system(path: Path) -> str:
+    """The kind of file system that the path lies on, or will lie on once it is made, as the kernel calls it: `ext4`, `nfs4`; empty where
+    it cannot be told."""
+    try:
+        mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+    whole = path.absolute().resolve()
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split(" ")[4]))
+        if whole.is_relative_to(point) and len(point.parts) >= best:  # of two mounts at one point the later one covers the other
+            best, kind = len(point.parts), rest.split(" ", 1)[0]
+    return kind

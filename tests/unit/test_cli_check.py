@@ -337,3 +337,22 @@ def test_who_wants_calls_followed_live_is_told_whether_they_can_be() -> None:
     missing = live_followed(permissions_of(GRANTS))
     assert missing.level is Level.WARN
     assert missing.sentence.startswith("conversation:transcription:view is missing")
+
+
+def test_file_systems_that_perish_or_lie_elsewhere_are_warned_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from genesys_sync.cli.check import _places
+    from genesys_sync.settings import GenesysSettings, LedgerSettings, Settings, StorageSettings
+
+    kinds = {"ledger.db": "tmpfs", "archive": "nfs4"}
+    monkeypatch.setattr("genesys_sync.cli.check.file_system", lambda path: kinds[path.name])
+    settings = Settings(
+        genesys=GenesysSettings(region="us_east_1"),
+        ledger=LedgerSettings(url=f"sqlite:///{tmp_path}/ledger.db"),
+        storage=StorageSettings(root=tmp_path / "archive"),
+    )
+    ledger, archive = _places(settings)
+    assert "ledger.url: DATA_DIR_UNSAFE" in ledger.sentence
+    assert "tmpfs, which ends with the machine" in ledger.sentence
+    assert "storage.root: DATA_DIR_UNSAFE" in archive.sentence
+    kinds["ledger.db"] = kinds["archive"] = "ext4"
+    assert _places(settings) == []

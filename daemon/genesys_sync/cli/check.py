@@ -19,6 +19,7 @@ from genesys_sync.cli.invocation import further_faults, load_proved, load_settin
 from genesys_sync.cli.output import print_line
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
+from genesys_sync.disk import NETWORK, PERISHABLE, file_system
 from genesys_sync.errors import EX_CONFIG, EX_OK, EX_TEMPFAIL, ConfigurationError, GenesysSyncError
 from genesys_sync.settings import Credentials, Settings, find_credentials
 from genesys_sync.signing import find_signer
@@ -132,10 +133,9 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
         yield finding
     running = await ask_daemon(settings.health.address, "/livez") is not None
     yield await _ledger(settings)
-    for finding in await to_thread.run_sync(_archive, settings):
-        yield finding
-    for finding in await to_thread.run_sync(_audit, settings):
-        yield finding
+    for look in (_archive, _places, _audit):
+        for finding in await to_thread.run_sync(look, settings):
+            yield finding
     yield _health_port(settings, running=running)
     if settings.console.enabled and (why := withheld(settings)):
         yield warn("console", f"the console is not served: {why}")
@@ -212,6 +212,21 @@ def _ledger_file(path: Path) -> Finding | None:
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         return fail("ledger", f"ledger.url: {path} or its folder may not be written by this user")
     return None
+
+
+def _places(settings: Settings) -> list[Finding]:
+    """What the file systems are not: durable, or on this machine."""
+    ledger = Path(settings.ledger.url.removeprefix("sqlite:///"))
+    found = []
+    for key, path in (("ledger.url", ledger), ("storage.root", settings.storage.root)):
+        kind = file_system(path)
+        if kind in PERISHABLE:
+            found.append(warn("disk", f"{key}: DATA_DIR_UNSAFE: {path} lies on {kind}, which ends with the machine or the container"))
+        elif kind in NETWORK and key == "storage.root":
+            found.append(
+                warn("disk", f"{key}: DATA_DIR_UNSAFE: {path} lies on {kind}: what is archived is as durable as its server's fsync")
+            )
+    return found
 
 
 def _archive(settings: Settings) -> list[Finding]:
