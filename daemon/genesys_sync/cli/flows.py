@@ -17,7 +17,7 @@ from genesys_sync.cli.invocation import load_settings, run_async, settings_path
 from genesys_sync.cli.output import NOTHING_FOUND, print_json, print_table
 from genesys_sync.errors import EX_OK, EX_TEMPFAIL, EX_USAGE, CredentialsRefused, PermanentError, TransientError
 from genesys_sync.scrubbing import clean_text, escape
-from genesys_sync.services import Flow, FlowRefused, Published
+from genesys_sync.services import Flow, FlowRefused, Flows, Published
 from genesys_sync.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,14 +113,19 @@ async def _list(settings: Settings, base: Path, name: str) -> Sequence[Flow]:
 
 async def _publish(settings: Settings, base: Path, args: argparse.Namespace, runs: Runs) -> None:
     from genesys_sync.cli.acting import workplace
+    from genesys_sync.cli.hints import hinted
 
     async with workplace(settings, base=base) as place:
         organization_id = await place.platform.identify()
         runs.of.extend(Run(flow) for flow in await _wanted(place, args.flows, args.using_prompt))
         if not runs.of:
             _say("no flow uses it; nothing to publish")
-        for one in runs.of:
-            await _one(place, one, args.version, organization_id)
+            return
+        topics = [f"v2.flows.{one.flow.id}" for one in runs.of]
+        async with hinted(place.platform.channels, topics, settings=settings.feed, clock=place.clock) as hints:
+            flows = place.platform.flows.waiting(hints.sleep)
+            for one in runs.of:
+                await _one(place, flows, one, args.version, organization_id)
 
 
 async def _wanted(place: Workplace, names: Sequence[str], prompts: Sequence[str]) -> list[Flow]:
@@ -137,7 +142,7 @@ async def _wanted(place: Workplace, names: Sequence[str], prompts: Sequence[str]
     return list(found.values())
 
 
-async def _one(place: Workplace, one: Run, version: str, organization_id: str) -> None:
+async def _one(place: Workplace, flows: Flows, one: Run, version: str, organization_id: str) -> None:
     """Publish it, and record that; a failure of one leaves the others their chance."""
     from genesys_sync.architect.record import published
 
@@ -146,7 +151,7 @@ async def _one(place: Workplace, one: Run, version: str, organization_id: str) -
         _say(f"{flow.name}: {step}" + (f" as version {flow.published}" if step == "published" and flow.published else ""))
 
     try:
-        one.done = await place.platform.flows.publish(one.flow, version=version, told=told)
+        one.done = await flows.publish(one.flow, version=version, told=told)
     except (PermanentError, TransientError) as error:
         one.error = error
         left = f"; {error.left}" if isinstance(error, FlowRefused) and error.left else ""

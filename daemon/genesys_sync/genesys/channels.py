@@ -65,6 +65,15 @@ class ChannelService:
         listed = [_channel(entity) for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)]
         return [channel for channel in listed if channel is not None]
 
+    async def held(self) -> int:
+        """How many living channels the OAuth client has, those of its other tokens included. Raises CredentialsRefused, TransientError
+        or PermanentError."""
+        await self._tokens.get()
+        params = {"includechannels": "oauthclient"}
+        reply = await self._client.call("GET", "/api/v2/notifications/channels", params=params, shape=dict, lane=Lane.CONTROL)
+        entities = reply.body.get("entities")
+        return len(entities) if isinstance(entities, list) else 0
+
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> list[TopicState]:
         """The channel's topics are these and no others; the answer has a state for each, in the order given.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import anyio
@@ -27,18 +27,29 @@ _COMPLETE: Final = 200
 _GIVING_BACK: Final = 10.0
 """Seconds that an interrupted publication may take to give its lock back."""
 
+Sleep = Callable[[float], Awaitable[None]]
+
 
 class FlowService:
-    """Implements `services.Flows`. `client_id`: whose lock is our own."""
+    """Implements `services.Flows`. `client_id`: whose lock is our own; `sleep`: how to wait between looks, the clock's by default."""
 
-    def __init__(self, client: Caller, settings: GenesysSettings, *, client_id: str, clock: Clock, actions: Actions) -> None:
+    def __init__(
+        self, client: Caller, settings: GenesysSettings, *, client_id: str, clock: Clock, actions: Actions, sleep: Sleep | None = None
+    ) -> None:
         self._client = client
+        self._settings = settings
         self._client_id = client_id
         self._every = settings.architect_look.total_seconds()
         self._within = settings.flow_wait.total_seconds()
         self._tracking = settings.tracking_wait.total_seconds()
         self._clock = clock
+        self._sleep = sleep or clock.sleep
         self._actions = actions
+
+    def waiting(self, sleep: Sleep) -> FlowService:
+        """The same, waiting like this between looks: for at most so many seconds, and less when there is reason to look at once."""
+        settings, clock, actions = self._settings, self._clock, self._actions
+        return FlowService(self._client, settings, client_id=self._client_id, clock=clock, actions=actions, sleep=sleep)
 
     async def listed(self, names: str = "*") -> Sequence[Flow]:
         """See `services.Flows.listed`."""
@@ -76,7 +87,7 @@ class FlowService:
                     f"the platform is still rebuilding its dependency tracking after {self._tracking:g} s, and tells only of some of the "
                     "flows: try again later, or name the flows"
                 )
-            await self._clock.sleep(self._every)
+            await self._sleep(self._every)
 
     async def publish(self, flow: Flow, *, version: str = "", told: FlowTold | None = None) -> Published:
         """See `services.Flows.publish`."""
@@ -149,7 +160,7 @@ class FlowService:
     async def _followed(self, flow: Flow, begun: Operation, verb: str) -> Operation:
         deadline = self._clock.monotonic() + self._within
         while True:
-            await self._clock.sleep(self._every)
+            await self._sleep(self._every)
             now = operation_of((await self._read(flow.id)).body.get("currentOperation"))
             if now is not None and now.id == begun.id and now.over:
                 return now
@@ -167,7 +178,7 @@ class FlowService:
             except PlatformRefused as error:
                 if not in_progress(error) or self._clock.monotonic() >= deadline:
                     raise explained(error, flow) from None
-            await self._clock.sleep(self._every)
+            await self._sleep(self._every)
 
     async def _look(self, flow_id: str) -> Flow:
         flow = flow_of((await self._read(flow_id)).body, client_id=self._client_id)
