@@ -17,8 +17,8 @@ from genesys_sync.settings.credentials import (
 from genesys_sync.settings.loading import load, salvage
 from genesys_sync.settings.redaction import RedactionSettings
 from genesys_sync.settings.redactor import find_redactor
+from genesys_sync.settings.regions import REGIONS
 from genesys_sync.settings.sections import (
-    REGIONS,
     AuditSettings,
     CallbacksSettings,
     ClientSettings,
