@@ -218,11 +218,12 @@ class ChannelKeeper:
             if planned or since >= _CALM:
                 self._interval = CREATE_EVERY
             await self._clock.sleep((CREATE_PLANNED_EVERY if planned else self._interval) - since)
-            if not planned:
-                self._interval = min(self._interval * 2, _CREATE_EVERY_MOST)
-        self._created_at = self._clock.monotonic()
         async with self._book.making:
             channel = await self._unclaimed() or await self._make()
+            # only one that was made counts: an outage, in which none was, must not keep us away after it
+            if not planned and self._created_at is not None:
+                self._interval = min(self._interval * 2, _CREATE_EVERY_MOST)
+            self._created_at = self._clock.monotonic()
             life = self._life(channel)
             renew_in = life * _RENEW_AT * (1 + _RENEW_JITTER * (2 * self._random() - 1))
             now_ms = self._clock.epoch_ms()
