@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genesys_sync import cli
+from genesys_sync.cli.parser import build_parser
 from genesys_sync.errors import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_USAGE, CredentialsRefused, LedgerLocked, LedgerTooNew, PortInUse
 from genesys_sync.settings import Settings, load
 
@@ -130,7 +130,7 @@ def test_the_scrub_has_every_restriction_of_the_daemon_and_no_network() -> None:
 def test_the_scrubs_command_is_one_that_there_is(tmp_path: Path) -> None:
     (start,) = settings_of(f"{SCRUB}.service")["ExecStart"]
     words = start.split()[1:]
-    args = cli._parser().parse_args(words)
+    args = build_parser(words).parse_args(words)
     assert (args.command, args.slice.total) == ("verify", 30)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from genesys_sync import cli, logs
+from genesys_sync import logs
 from genesys_sync.cli import main, status
+from genesys_sync.cli.execution import PIPE_CLOSED
 from genesys_sync.errors import ConfigurationError, CredentialsRefused, LedgerLocked, PortInUse
 
 
@@ -52,6 +53,17 @@ def test_without_a_command_help_is_shown_and_the_code_is_usage(capsys: pytest.Ca
 def test_wrong_usage_is_64(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 64
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["--help", "--version", "nonsense"])
+def test_words_that_run_no_command_import_none(word: str) -> None:
+    """Shells complete by `--help` and monitors ask for the version: neither waits for settings, loop or ledger to be imported."""
+    script = (
+        "import sys; from genesys_sync.cli import main; main([sys.argv[1]]); "
+        "print(*sorted({'pydantic', 'structlog', 'anyio', 'aiohttp', 'apsw', 'genesys_sync.settings'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, word], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
 
 
 def test_version_and_help_are_no_errors(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +201,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", script + "sys.exit(cli.main(['status']))"], stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, "")
+    assert (done.returncode, done.stderr) == (PIPE_CLOSED, "")
 
 
 def _in_a_process(script: str, redirection: str, cwd: Path) -> subprocess.CompletedProcess[str]:

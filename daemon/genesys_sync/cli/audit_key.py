@@ -11,9 +11,8 @@ from genesys_sync.errors import ConfigurationError
 from genesys_sync.signing import find_signer, make_key
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("audit-key", help="print the public key that checkpoints are signed with", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("--new", metavar="PATH", type=Path, help="make a new key in this file first, which must not exist")
     parser.set_defaults(run=run)
 

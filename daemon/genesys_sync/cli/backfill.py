@@ -44,9 +44,8 @@ class Progress:
 Show = Callable[[Progress], None]
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("backfill", help="ask the platform again for what ended in a time", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     add_window(parser)
     parser.add_argument("--json", action="store_true", help="the result as JSON, without progress")
     parser.set_defaults(run=run)

@@ -1,4 +1,8 @@
-"""`genesys-sync check`: prove everything that can be proved before starting. Changes nothing, here or on the platform."""
+"""`genesys-sync check`: prove everything that can be proved before starting. Changes nothing, here or on the platform.
+
+It tries the settings, the handlers, the folders, the OAuth client and each permission, and shows every problem. Run it as the user that
+the daemon runs as.
+"""
 
 from __future__ import annotations
 
@@ -65,14 +69,8 @@ def failures(subject: str, error: GenesysSyncError, *, exit_code: int | None = N
     return [fail(subject, sentence, error.exit_code if exit_code is None else exit_code) for sentence in sentences]
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser(
-        "check",
-        help="prove everything that can be proved before starting",
-        description="Tries the settings, the handlers, the folders, the OAuth client and each permission, and shows every problem. "
-        "Changes nothing. Run it as the user that the daemon runs as.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("--offline", action="store_true", help="leave out what needs the platform")
     parser.set_defaults(run=run)
 

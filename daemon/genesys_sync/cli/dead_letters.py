@@ -18,9 +18,8 @@ BATCH = 500
 COUNT_LIMIT = 10_000
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command and its three actions."""
-    parser = subparsers.add_parser("dead-letters", help="what was given up and why; try it again", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options, and its three actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="newest first")
     _add_filters(listing)

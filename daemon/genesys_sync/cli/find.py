@@ -17,9 +17,8 @@ from genesys_sync.ledger.base import DeliveryRecord, DeliveryState
 from genesys_sync.settings import Settings
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("find", help="the whole life of a conversation or recording", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("id", metavar="ID", help="a conversation's, recording's, event's or delivery's id")
     parser.add_argument(
         "--limit", type=whole_number(1), default=200, metavar="N", help="at most this many events and deliveries (default: 200)"

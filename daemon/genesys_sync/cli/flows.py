@@ -41,9 +41,8 @@ class Runs:
     of: list[Run] = field(default_factory=list)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command and its two actions."""
-    parser = subparsers.add_parser("flows", help="publish Architect's flows, and see how they stand", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options, and its two actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="the flows, their versions, and who has them checked out")
     listing.add_argument("name", nargs="?", default="*", metavar="NAME", help="only those of this name; * stands for anything")

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 _ORDER: Final = ("new", "changed", "unchanged", "invalid")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command and its two actions."""
-    parser = subparsers.add_parser("prompts", help="bring Architect's prompts to agree with a folder of audio files", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options, and its two actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, what in (("plan", "show what would change, and why"), ("push", "convert, upload, and wait until all is transcoded")):
         action = actions.add_parser(name, help=what)

@@ -48,9 +48,8 @@ class Done:
     held: bool = True
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command and its five actions."""
-    parser = subparsers.add_parser("record", help="pause, resume, start or stop a live conversation's recording", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options, and its five actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for directive, what in (
         (Directive.PAUSE, "begin a secure pause"),

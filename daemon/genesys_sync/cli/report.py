@@ -63,9 +63,8 @@ class Report:
         return is_complete(self.tally, self.caveats) and self.transcripts.tally.settled
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("report", help="is everything there that the platform recorded in a time", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     add_window(parser)
     parser.add_argument("--offline", action="store_true", help="from the ledger alone; such a report never says complete")
     form = parser.add_mutually_exclusive_group()

@@ -1,4 +1,7 @@
-"""`genesys-sync resume NAME`: let a parked handler work again."""
+"""`genesys-sync resume NAME`: let a parked handler work again.
+
+A handler parks itself when the other side asks not to be called again. Its deliveries have waited; they are due now.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,8 @@ from genesys_sync.clock import SystemClock
 from genesys_sync.settings import Settings
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser(
-        "resume",
-        help="let a parked handler work again",
-        description="A handler parks itself when the other side asks not to be called again. Its deliveries have waited; they are due now.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("handler", metavar="NAME", help="the handler's name in the settings")
     parser.set_defaults(run=run)
 

@@ -1,4 +1,8 @@
-"""`genesys-sync run`: the daemon itself."""
+"""`genesys-sync run`: the daemon itself.
+
+It runs until SIGTERM or SIGINT, then finishes or hands back what is running; a second signal hurries it. SIGHUP takes up changed settings;
+bad ones are rejected, and the old ones stay in force.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,8 @@ from functools import partial
 from genesys_sync.cli.invocation import load_proved, run_async, settings_path
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser(
-        "run",
-        help="run the daemon until it is told to stop",
-        description="Runs until SIGTERM or SIGINT, then finishes or hands back what is running; a second signal hurries it. "
-        "SIGHUP takes up changed settings; bad ones are rejected, and the old ones stay in force.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.set_defaults(run=run)
 
 

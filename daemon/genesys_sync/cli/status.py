@@ -31,9 +31,8 @@ class Status:
     daemon: Mapping[str, Any] | None
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("status", help="what was recorded, what waits, what is parked or dead", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
 

@@ -61,9 +61,8 @@ class Asked:
         return self.end is not None and self.end.body.get("outcome") == "completed"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("transcribe", help="have a recording or a file transcribed by a speech provider", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("what", metavar="CONVERSATION|FILE", help="a conversation's id, or the path of a sound file")
     parser.add_argument("--provider", metavar="NAME", help="a table [providers.NAME] of the settings (default: the first)")
     parser.add_argument("--locale", type=_locale, help="what is spoken, such as en-US (default: the provider's locale in the settings)")

@@ -18,9 +18,8 @@ from genesys_sync.services import SpeechStatus
 from genesys_sync.settings import Settings
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command and its two actions."""
-    parser = subparsers.add_parser("transcription", help="the platform's own transcription: show it, or switch it on", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options, and its two actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, what in (("enable", "switch it on, for the organisation or for queues"), ("status", "what is set")):
         action = actions.add_parser(name, help=what)

@@ -31,9 +31,8 @@ FILES_MOST: Final = 10_000
 Show = Callable[[Sequence["Followed"]], None]
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("upload", help="upload recordings made elsewhere, or list what was uploaded", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="files, or folders of files; or the word `list` (a file of that name: ./list)"
     )

@@ -65,9 +65,8 @@ class Proof:
         return "unknown" if self.unknown else "clean"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("verify", help="prove that archive and audit trail are unaltered", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument(
         "--slice",
         metavar="N/T",

@@ -60,9 +60,8 @@ class Plan:
     overrides: Sequence[str]
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("demo", help="play the main job against the simulator", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument(
         "--folder", type=Path, metavar="PATH", default=Path("demo"), help="where everything goes (default: ./demo; emptied first)"
     )
