@@ -41,6 +41,7 @@ from genesys_sync.genesys.visibility import Visibility
 from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Ledger
+from genesys_sync.locks import DAEMON
 from genesys_sync.metrics import Metrics
 from genesys_sync.orders import Orders
 from genesys_sync.redaction import Redactor
@@ -165,7 +166,7 @@ async def _opened(
     for client in further.values():
         register_secret(client.client_secret.get_secret_value())
     async with (
-        open_ledger(settings.ledger.url, clock=clock, metrics=metrics) as ledger,
+        open_ledger(settings.ledger.url, clock=clock, metrics=metrics, command=DAEMON) as ledger,
         genesys_platform.connect(
             settings.genesys,
             credentials,

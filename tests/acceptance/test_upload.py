@@ -108,6 +108,22 @@ def test_what_is_dropped_into_the_watched_folder_is_uploaded_and_put_away_and_a_
     assert b"X-Amz-Signature" not in kept + here.log.encode(), "no presigned address is kept anywhere"
 
 
+def test_two_commands_at_once_both_end_well_and_the_second_says_who_holds_the_ledger(
+    simulator: Callable[..., Any], daemon: Callable[..., Any], tmp_path: Path, wait: Callable[..., Any]
+) -> None:
+    platform = simulator(scenario(bandwidth=1_000_000))
+    here = daemon(platform, *QUICK)
+    digests = {wav(tmp_path / name, 2_000_044, seed=number) for number, name in enumerate(("one.wav", "two.wav"))}
+    with subprocess.Popen(here.command("upload", "one.wav"), env=here.environment, cwd=here.folder) as first:
+        wait(lambda: platform.page("uploads")["uploads"], what="the first upload")
+        second = here.call("upload", "two.wav")
+        assert first.wait(30) == 0
+    assert (second.returncode, second.stdout) == (0, "two.wav: uploaded\n"), second.stderr
+    assert f"another command, `genesys-sync upload` (pid {first.pid}) holds the ledger" in second.stderr
+    assert "daemon" not in second.stderr
+    assert {line["md5"] for line in stored(platform)} == digests
+
+
 def killed_again_and_again(platform: Any, here: Any, path: Path, kills: int, *, longest: float) -> None:
     """`upload` in lives that end with SIGKILL at a random moment, at first perhaps before anything was sent; the last one lives on."""
     moments = random.Random(kills)

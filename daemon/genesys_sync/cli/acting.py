@@ -91,7 +91,7 @@ async def _make(url: str, clock: SystemClock) -> None:
         async with open_ledger(url, clock=clock):
             pass
     except LedgerLocked:
-        return  # a daemon is at it: what is wrong with the ledger is told by the opening that follows
+        return  # somebody else is at it: what is wrong with the ledger is told by the opening that follows
 
 
 def exit_code_of(error: GenesysSyncError) -> int:

@@ -27,8 +27,6 @@ from genesys_sync.ledger.base import Gap, Ledger
 from genesys_sync.settings import Settings
 
 LOOK_SECONDS = 1.0
-ABSENT_LOOKS = 15
-"""So many looks in a row must find no daemon: one that is only being restarted shall have its ledger back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +64,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _backfill(settings: Settings, base: Path, asked: Window, show: Show, *, quiet: bool) -> tuple[list[Gap], bool]:
-    from genesys_sync.ledger import is_held, open_ledger
+    from genesys_sync.cli.holding import Other
+    from genesys_sync.ledger import open_ledger
 
     clock = SystemClock()
     while True:
         try:
-            async with open_ledger(settings.ledger.url, clock=clock) as ledger:
+            async with open_ledger(settings.ledger.url, clock=clock, command="backfill") as ledger:
                 _say("no daemon holds the ledger: this command works itself; handlers do their part when the daemon runs", quiet=quiet)
                 return await _alone(settings, base, ledger, asked, clock, show), False
         except LedgerLocked:
             pass
         async with open_ledger(settings.ledger.url, clock=clock, shared=True) as ledger:
-            _say("a daemon holds the ledger and works this off; ending this command does not end that", quiet=quiet)
-            held = partial(is_held, settings.ledger.url)
-            gaps = await follow(ledger, await request(ledger, asked, clock), clock, show, held=held)
+            other = Other.of(settings.ledger.url, clock)
+            if other.daemon:
+                _say("a daemon holds the ledger and works this off; ending this command does not end that", quiet=quiet)
+            else:
+                _say(f"{other.holder} holds the ledger; this command works when that has ended", quiet=quiet)
+            gaps = await follow(ledger, await request(ledger, asked, clock), clock, show, gone=other.gone)
         if all(gap.closed_ms is not None for gap in gaps):
-            return gaps, True
-        _say("the daemon has ended", quiet=quiet)
+            return gaps, other.daemon
+        _say("the daemon has ended" if other.daemon else "that command has ended", quiet=quiet)
 
 
 async def request(ledger: Ledger, asked: Window, clock: SystemClock) -> list[int]:
@@ -135,16 +137,15 @@ async def _alone(settings: Settings, base: Path, ledger: Ledger, asked: Window, 
 
 
 async def follow(
-    ledger: Ledger, wanted: Sequence[int], clock: SystemClock, show: Show, *, held: Callable[[], bool] = lambda: True
+    ledger: Ledger, wanted: Sequence[int], clock: SystemClock, show: Show, *, gone: Callable[[], bool] = lambda: False
 ) -> list[Gap]:
-    """Show how far these rows have come until all are closed, or nobody is there any more who would work them off (`held`); the rows as
+    """Show how far these rows have come until all are closed, or nobody is there any more who would work them off (`gone`); the rows as
     they are then."""
-    absent = 0
     while True:
-        absent = 0 if held() else absent + 1  # before the look: whoever ends in between has written what it did
+        nobody = gone()
         gaps = [gap for identity in wanted if (gap := await ledger.gap(identity)) is not None]
         show(progress(gaps))
-        if absent >= ABSENT_LOOKS or all(gap.closed_ms is not None for gap in gaps):
+        if nobody or all(gap.closed_ms is not None for gap in gaps):
             return gaps
         await clock.sleep(LOOK_SECONDS)
 

@@ -109,7 +109,7 @@ async def _status(settings: Settings, base: Path, args: argparse.Namespace) -> t
 
 async def _control(settings: Settings, base: Path, args: argparse.Namespace) -> Done:
     from genesys_sync.cli.acting import workplace
-    from genesys_sync.ledger import is_held
+    from genesys_sync.ledger import daemon_holds
 
     async with workplace(settings, base=base) as place:
         if args.resume_after is not None:
@@ -130,7 +130,7 @@ async def _control(settings: Settings, base: Path, args: argparse.Namespace) -> 
             raise
         if args.directive is not Directive.PAUSE:
             await _withdraw(place, args.conversation, f"ended by hand: record {args.directive}")
-    return Done(controlled, None if pause is None else pause.due_ms, held=is_held(settings.ledger.url))
+    return Done(controlled, None if pause is None else pause.due_ms, held=daemon_holds(settings.ledger.url))
 
 
 def require_resumer(handlers: Sequence[LoadedHandler]) -> None:

@@ -119,7 +119,7 @@ def wanted_of(settings: Settings, args: argparse.Namespace) -> Wanted:
 async def _transcribe(settings: Settings, base: Path, args: argparse.Namespace, wanted: Wanted) -> tuple[list[Asked], bool]:
     from genesys_sync.cli.acting import workplace
     from genesys_sync.cli.transcribe_sources import Commit, conversation, file
-    from genesys_sync.ledger import is_held
+    from genesys_sync.ledger import daemon_holds
 
     async with workplace(settings, base=base) as place:
         if not any(Topic.TRANSCRIPTION_REQUESTED in handler.topics for handler in place.handlers):
@@ -130,20 +130,20 @@ async def _transcribe(settings: Settings, base: Path, args: argparse.Namespace, 
         commit = Commit(place, wanted)
         named = canonical_uuid(args.what)
         asked = await conversation(commit, named) if named is not None else await file(commit, Path(args.what))
-        held = is_held(settings.ledger.url)
+        held = daemon_holds(settings.ledger.url)
         await _look(place.ledger, asked)
         if args.wait and held:
             if not args.json and not all(one.over for one in asked):
                 print(f"asked of {wanted.provider}; waiting for the daemon (Ctrl-C leaves it to work on)", file=sys.stderr)
             await _follow(place, asked)
-        return asked, is_held(settings.ledger.url)
+        return asked, daemon_holds(settings.ledger.url)
 
 
 async def _follow(place: Workplace, asked: Sequence[Asked]) -> None:
     """Until all are over, or nobody works on them any more."""
-    from genesys_sync.ledger import is_held
+    from genesys_sync.ledger import daemon_holds
 
-    while not all(one.over for one in asked) and is_held(place.settings.ledger.url):
+    while not all(one.over for one in asked) and daemon_holds(place.settings.ledger.url):
         await place.clock.sleep(_LOOK_SECONDS)
         await _look(place.ledger, asked)
 

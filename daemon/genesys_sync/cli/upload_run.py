@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ import anyio
 from genesys_sync import logs, outbound
 from genesys_sync.actions import AuditedActions
 from genesys_sync.cli.acting import workplace
+from genesys_sync.cli.holding import Other
 from genesys_sync.clock import SystemClock
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit, action_record
@@ -27,7 +27,7 @@ from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
 from genesys_sync.errors import ConfigurationError, LedgerLocked, StorageError
 from genesys_sync.events import Event, Topic, delivery_id
 from genesys_sync.genesys import platform as genesys_platform
-from genesys_sync.ledger import is_held, open_ledger
+from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import DeliveryRecord, Ledger, Standing
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
@@ -37,11 +37,10 @@ from genesys_sync.settings import Settings, find_credentials
 from genesys_sync.storage.local import LocalStorage
 from genesys_sync.uploading import Asked, UploadState, ask, describe, outcome_of, state_of
 
+COMMAND: Final = "upload"
 LOOK_SECONDS: Final = 0.5
 LOOK_SHARE: Final = 0.2
 """Of the time, at most, goes into looks: of a thousand files one takes long, and the work itself needs the ledger too."""
-ABSENT_LOOKS: Final = 30
-"""So many looks in a row must find no daemon: one that is only being restarted shall have its ledger back."""
 
 
 @dataclass(slots=True)
@@ -107,21 +106,35 @@ async def upload(settings: Settings, base: Path, work: Work) -> None:
                 async with anyio.create_task_group() as group:
                     await group.start(dispatcher.run)
                     await _ask_all(place, work)
-                    await _follow(place, work, held=lambda: True)
+                    await _follow(place, work)
                     await dispatcher.drain()
             return
         except LedgerLocked:
             pass
         async with workplace(settings, base=base) as shared:
-            work.by_daemon = True
-            work.say("a daemon holds the ledger and uploads; ending this command does not end that")
+            other = Other.of(settings.ledger.url, shared.clock)
+            work.by_daemon = other.daemon
+            work.say(beside(other))
             organization_id = await shared.platform.identify()
             place = _Place(shared.ledger, shared.router, shared.clock, organization_id, uploader.name, lambda _: 0)
             await _ask_all(place, work)
-            await _follow(place, work, held=partial(is_held, settings.ledger.url))
+            await _follow(place, work, gone=other.gone)
         if all(one.over for one in work.files):
             return
-        work.say("the daemon has ended: this command goes on by itself")
+        work.say(f"{'the daemon' if other.daemon else 'that command'} has ended: this command goes on by itself")
+
+
+def beside(other: Other) -> str:
+    """Who holds the ledger, and what that means for the files. Pure."""
+    if other.daemon:
+        return "a daemon holds the ledger and uploads; ending this command does not end that"
+    uploads = other.holder is not None and other.holder.command == COMMAND
+    then = (
+        "may upload these files too; this command uploads what is left when that has ended"
+        if uploads
+        else "this command uploads when that has ended"
+    )
+    return f"{other.holder} holds the ledger{' and' if uploads else ';'} {then}"
 
 
 def require_uploader(handlers: Sequence[LoadedHandler]) -> LoadedHandler:
@@ -145,7 +158,7 @@ async def _alone(
     register_secret(credentials.client_secret.get_secret_value())
     router = Router({handler.name: handler.topics for handler in handlers})
     audit = DeliveryAudit(clock)
-    async with open_ledger(settings.ledger.url, clock=clock) as ledger:
+    async with open_ledger(settings.ledger.url, clock=clock, command=COMMAND) as ledger:
         record, client_id = action_record(audit, ledger), credentials.client_id.get_secret_value()
         actions = AuditedActions(record, clock=clock, client_id=client_id, actor=_actor())
         storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
@@ -210,17 +223,16 @@ async def _ask_all(place: _Place, work: Work) -> None:
             one.earlier = one.state.final
 
 
-async def _follow(place: _Place, work: Work, *, held: Callable[[], bool]) -> None:
-    """Look until every file is over, or nobody is there any more who would work (`held`)."""
-    absent = 0
+async def _follow(place: _Place, work: Work, *, gone: Callable[[], bool] = lambda: False) -> None:
+    """Look until every file is over, or nobody is there any more who would work (`gone`)."""
     while True:
         began = place.clock.monotonic()
-        absent = 0 if held() else absent + 1  # before the look: whoever ends in between has written what it did
+        nobody = gone()
         for one in work.files:
             if not one.over:
                 await _look(place, one)
         work.show(work.files)
-        if absent >= ABSENT_LOOKS or all(one.over for one in work.files):
+        if nobody or all(one.over for one in work.files):
             return
         await place.clock.sleep(rest_after(place.clock.monotonic() - began))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from genesys_sync.ledger.migrate import migrate, require_current
 from genesys_sync.ledger.queries import migrations
 from genesys_sync.ledger.statements import DIALECT
 from genesys_sync.ledger.translation import translated
+from genesys_sync.locks import FileLock, Held
 
 _BUSY_MS = 10_000
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
@@ -34,48 +34,9 @@ class Mode(Enum):
     SHARED = "shared"
 
 
-class FileLock:
-    """An exclusive lock on `<ledger>.lock`, which names the holder's process. The kernel lets go of it when the process ends.
-
-    The file stays where it is: removing it would let two processes lock two files of one name.
-    """
-
-    def __init__(self, ledger: Path) -> None:
-        """Take the lock. Raises LedgerLocked when another opening holds it, OSError when the file cannot be made."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(f"{ledger}.lock", flags, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            self.release()
-            raise LedgerLocked(f"another genesys-sync (pid {holder}) holds the ledger at {ledger}; stop it first") from None
-        except BaseException:
-            self.release()
-            raise
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let go. Releasing twice is allowed."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def lock_is_held(location: str) -> bool:
-    """Whether a living process has the lock of the ledger at this path."""
-    try:
-        descriptor = os.open(f"{Path(location).absolute().resolve()}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+def lock_of(location: str) -> Path:
+    """The file whose lock belongs to whoever holds the ledger at this path alone."""
+    return Path(f"{Path(location).absolute().resolve()}.lock")
 
 
 @dataclass(slots=True)
@@ -88,8 +49,8 @@ class Opened:
     lock: FileLock | None
 
 
-def open_file(location: str, mode: Mode, *, vfs: str = "") -> Opened:
-    """Open the ledger file in the given mode. `vfs` names an SQLite VFS (tests put one with faults there).
+def open_file(location: str, mode: Mode, *, command: str = "", vfs: str = "") -> Opened:
+    """Open the ledger file in the given mode, for this command of ours. `vfs` names an SQLite VFS (tests put one with faults there).
 
     Raises LedgerLocked, LedgerTooNew or LedgerError; whatever was opened on the way is closed again.
     """
@@ -107,16 +68,16 @@ def open_file(location: str, mode: Mode, *, vfs: str = "") -> Opened:
                 "and a commit need not be durable; name a file on a local disk"
             )
         if mode is Mode.EXCLUSIVE:
-            return _open_exclusive(path, vfs)
+            return _open_exclusive(path, command, vfs)
         if not path.exists():
             raise LedgerError(f"there is no ledger at {path} yet; start the daemon first")
         return _open_beside(path, mode, vfs)
 
 
-def _open_exclusive(path: Path, vfs: str) -> Opened:
+def _open_exclusive(path: Path, command: str, vfs: str) -> Opened:
     with ExitStack() as undo:
         _make_folder(path.parent)
-        lock = FileLock(path)
+        lock = _locked(path, command)
         undo.callback(lock.release)
         if not path.exists():
             # Made here, so that nobody else may read it from the first byte on; SQLite gives its other files the same mode.
@@ -135,6 +96,14 @@ def _open_exclusive(path: Path, vfs: str) -> Opened:
         reading = _connect(path, apsw.SQLITE_OPEN_READONLY, vfs)
         undo.pop_all()
     return Opened(path, reading, writing, lock)
+
+
+def _locked(path: Path, command: str) -> FileLock:
+    try:
+        return FileLock(lock_of(str(path)), command)
+    except Held as held:
+        end = "stop it first" if held.holder.daemon else "wait for its end, or stop it"
+        raise LedgerLocked(f"{held.holder} holds the ledger at {path}; {end}") from None
 
 
 def _open_beside(path: Path, mode: Mode, vfs: str) -> Opened:

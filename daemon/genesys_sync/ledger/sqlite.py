@@ -58,9 +58,11 @@ class SqliteLedger(Ledger):
             self._writer.start()
 
     @classmethod
-    async def open(cls, location: str, mode: Mode, *, clock: Clock, metrics: Metrics | None = None, vfs: str = "") -> Self:
+    async def open(
+        cls, location: str, mode: Mode, *, clock: Clock, metrics: Metrics | None = None, command: str = "", vfs: str = ""
+    ) -> Self:
         """Open the file; the caller closes the ledger. Raises LedgerLocked, LedgerTooNew or LedgerError."""
-        opened = await anyio.to_thread.run_sync(partial(open_file, location, mode, vfs=vfs))
+        opened = await anyio.to_thread.run_sync(partial(open_file, location, mode, command=command, vfs=vfs))
         return cls(opened, clock=clock, metrics=metrics)
 
     # --- what the feed does
