@@ -51,24 +51,29 @@ class Conductor:
         self._held: dict[str, list[Frame]] = {}
 
     async def run(self) -> None:
-        """Waits for the start that the scenario names, then plays to the end."""
-        platform = self._platform
+        """Waits for the start that the scenario names, then plays to the end: until nothing is due, and no call may still be asked for."""
+        platform, world = self._platform, self._platform.world
         await self._wait_for_start()
-        platform.world.started_at = platform.now()
-        plan = platform.world.plan
+        world.started_at = platform.now()
         platform.truth.write(
             "scenario_started",
             scenario=platform.scenario.name,
             seed=platform.scenario.seed,
-            calls=len(plan.calls),
-            recordings=len(plan.recordings),
+            calls=len(world.planned),
+            recordings=sum(len(call.recordings) for call in world.planned),
         )
-        timeline = [*_timeline(plan.calls, plan.moments), *_heard(platform)]
+        timeline = [*_timeline(world.plan.calls, world.plan.moments), *_heard(platform)]
         heapq.heapify(timeline)
-        while timeline:
-            due = heapq.heappop(timeline)
-            await platform.clock.sleep(platform.world.moment(due.offset) - platform.now())
-            await self._play(due)
+        while timeline or world.growing:
+            for due in _timeline(world.begin_asked(platform.now()), ()):
+                heapq.heappush(timeline, due)
+            rest = world.moment(timeline[0].offset) - platform.now() if timeline else _LOOK_EVERY
+            if world.waiting and rest > 0:
+                await platform.clock.sleep(min(rest, _LOOK_EVERY))
+            elif timeline:
+                await platform.clock.sleep(rest)
+                await self._play(heapq.heappop(timeline))
+        plan = world.plan
         finals = [file_state(recording, recording.final_at) for recording in plan.recordings]
         for silence in platform.hub.silences:
             platform.truth.write("unheard", begun=iso(silence.begun), ended=iso(silence.ended), frames=silence.frames)
@@ -254,7 +259,7 @@ async def watch(platform: Platform) -> None:
 
 async def make_media(platform: Platform) -> None:
     """Makes all media in the order in which they are needed, so that nothing waits for an encoder later."""
-    for call in sorted(platform.world.plan.calls, key=lambda call: call.ended):
+    for call in sorted(platform.world.planned, key=lambda call: call.ended):
         for recording in call.recordings:
             for part in range(recording.parts):
                 media = await platform.object(recording, part)

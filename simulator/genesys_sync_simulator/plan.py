@@ -264,10 +264,12 @@ def _availability(scenario: Scenario, chance: random.Random, ended: float) -> tu
 
 def _ending_together(calls: list[CallPlan]) -> list[CallPlan]:
     last = max(call.ended - call.began for call in calls)
-    return [_moved(call, round(last - call.ended, 3)) for call in calls]
+    return [moved(call, round(last - call.ended, 3)) for call in calls]
 
 
-def _moved(call: CallPlan, by: float) -> CallPlan:
+def moved(call: CallPlan, by: float) -> CallPlan:
+    """The same call, so many seconds later (earlier, when negative): every moment of it and of its recordings."""
+
     def later(moment: float) -> float:
         return round(moment + by, 3)
 

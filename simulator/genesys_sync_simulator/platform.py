@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +122,12 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
     faults = FaultDesk(scenario.faults, truth)
     begun = clock.epoch_ms() / 1000
     plan, transcripts = spoken(scenario, make(scenario))
+    waiting = deque(plan.calls if scenario.calls.on_request else ())
+    begins = replace(plan, calls=()) if waiting else plan
     return Platform(
         scenario=scenario,
         clock=clock,
-        world=World(plan, restore_time=scenario.platform.restore_time),
+        world=World(begins, waiting, restore_time=scenario.platform.restore_time),
         tokens=Tokens(scenario.clients or (DEFAULT_CLIENT,), scenario.platform.token_life),
         hub=Hub(scenario.platform),
         truth=truth,

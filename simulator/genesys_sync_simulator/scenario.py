@@ -95,6 +95,7 @@ class Calls:
     queues: int = 3
     agents: int = 12
     head_start: float = 0.0
+    on_request: bool = False
     extra: tuple[Extra, ...] = ()
 
 

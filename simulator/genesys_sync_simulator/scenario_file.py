@@ -118,6 +118,7 @@ _CALLS: Mapping[str, Reader] = {
     "queues": integer(1, 1000),
     "agents": integer(1, 10_000),
     "head_start": duration,
+    "on_request": flag,
     "extra": lambda value: value,
 }
 _RECORDINGS: Mapping[str, Reader] = {
@@ -306,6 +307,8 @@ def _contradictions(scenario: Scenario) -> Iterable[str]:
         yield "recordings.available_after must not begin before recordings.appear_after ends"
     if scenario.calls.head_start >= scenario.calls.duration.low + scenario.calls.ring and scenario.calls.head_start:
         yield "calls.head_start must be shorter than the shortest call"
+    if scenario.calls.on_request and (fixed := _fixes_begins(scenario)):
+        yield f"calls.on_request must be false with {', '.join(fixed)}: there the plan says when each call begins"
     if scenario.transcripts is not None and scenario.transcripts.late + scenario.transcripts.never > 1:
         yield "transcripts.late and transcripts.never must not come to more than 1 together"
     if scenario.transcripts is not None and not scenario.transcripts.licensed and scenario.transcripts.setting != "Disabled":
@@ -315,3 +318,15 @@ def _contradictions(scenario: Scenario) -> Iterable[str]:
     for index, extra in enumerate(scenario.calls.extra):
         if not 1000 <= extra.bytes < 2**32:
             yield f"calls.extra[{index}].bytes must lie between 1 kB and 4 GiB, the most that a WAV header can state"
+
+
+def _fixes_begins(scenario: Scenario) -> list[str]:
+    """Paths of what holds only as long as calls begin when they were planned to."""
+    calls = scenario.calls
+    found = {
+        "calls.head_start": calls.head_start,
+        "calls.end_together": calls.end_together,
+        "calls.extra": calls.extra,
+        "transcripts": scenario.transcripts,
+    }
+    return [path for path, asked in found.items() if asked]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
 
-from genesys_sync_simulator.plan import CallPlan, Plan, RecordingPlan
+from genesys_sync_simulator.plan import CallPlan, Plan, RecordingPlan, moved
 
 FETCHABLE = frozenset({"AVAILABLE", "RESTORED"})
 """File states in which the media can be downloaded."""
@@ -33,20 +32,61 @@ def file_state(recording: RecordingPlan, at: float, *, restore_asked: float | No
 
 @dataclass(slots=True)
 class World:
-    """A plan put on the clock. `started_at` is None until the first call may begin; offsets are negative until then."""
+    """A plan put on the clock. `started_at` is None until the first call may begin; offsets are negative until then.
+
+    Calls that wait to be asked for are no part of the plan: each joins it as it begins.
+    """
 
     plan: Plan
+    waiting: deque[CallPlan] = field(default_factory=deque)
+    asked: deque[CallPlan] = field(default_factory=deque)
+    """Asked for, and not begun yet."""
     restore_time: float = 2.0
     started_at: float | None = None
     restores: dict[str, float] = field(default_factory=dict)
     kept_until: dict[str, float] = field(default_factory=dict)
     """The `archiveDate` (epoch seconds) to which a restore has moved it."""
-    _calls: Mapping[str, CallPlan] = field(init=False, repr=False)
-    _recordings: Mapping[str, RecordingPlan] = field(init=False, repr=False)
+    _calls: dict[str, CallPlan] = field(init=False, repr=False)
+    _recordings: dict[str, RecordingPlan] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._calls = {call.id: call for call in self.plan.calls}
         self._recordings = {recording.id: recording for recording in self.plan.recordings}
+
+    @property
+    def planned(self) -> tuple[CallPlan, ...]:
+        """The plan's calls, and those that may still join them."""
+        return (*self.plan.calls, *self.asked, *self.waiting)
+
+    @property
+    def growing(self) -> bool:
+        """Whether a call may still join the plan."""
+        return bool(self.waiting or self.asked)
+
+    def ask(self) -> CallPlan | None:
+        """The next call that waits, as planned; it begins with the next `begin_asked`. None when none waits."""
+        if not self.waiting:
+            return None
+        self.asked.append(call := self.waiting.popleft())
+        return call
+
+    def call_off(self) -> int:
+        """Those that nobody has asked for will never begin. Returns how many."""
+        number = len(self.waiting)
+        self.waiting.clear()
+        return number
+
+    def begin_asked(self, now: float) -> tuple[CallPlan, ...]:
+        """What was asked for begins now and joins the plan. Returns it, moved. Only once started."""
+        if not self.asked:
+            return ()
+        offset = self.offset(now)
+        begun = tuple(moved(call, round(offset - call.began, 3)) for call in self.asked)
+        self.asked.clear()
+        self.plan = replace(self.plan, calls=(*self.plan.calls, *begun))
+        self._calls |= {call.id: call for call in begun}
+        self._recordings |= {recording.id: recording for call in begun for recording in call.recordings}
+        return begun
 
     def offset(self, now: float) -> float:
         """Seconds since the world started; minus infinity while it has not."""
@@ -91,17 +131,22 @@ class World:
         states = Counter(state for recording in self.plan.recordings if (state := self.state(recording, now)) is not None)
         return {
             "started": self.started_at is not None,
-            "callsPlanned": len(self.plan.calls),
+            "callsPlanned": len(self.planned),
+            "callsWaiting": len(self.waiting),
             "callsCreated": len(self.calls(now)),
             "callsEnded": sum(offset >= call.ended for call in self.plan.calls),
-            "recordingsPlanned": len(self.plan.recordings),
+            "recordingsPlanned": sum(len(call.recordings) for call in self.planned),
             "recordingsCreated": states.total(),
             "recordingsByState": dict(sorted(states.items())),
         }
 
     def finished(self, now: float) -> bool:
-        """Every call has ended and been wrapped up, and every recording has reached its final state."""
+        """Every call has ended and been wrapped up, every recording has reached its final state, and no call waits."""
         offset = self.offset(now)
-        return self.started_at is not None and all(
-            offset >= call.wrapped_up and all(offset >= recording.final_at for recording in call.recordings) for call in self.plan.calls
+        return (
+            self.started_at is not None
+            and not self.growing
+            and all(
+                offset >= call.wrapped_up and all(offset >= recording.final_at for recording in call.recordings) for call in self.plan.calls
+            )
         )

@@ -41,6 +41,21 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         fire(platform, kind)
         return reply({"kind": kind}, status=202)
 
+    async def ask_for_call(_: web.Request) -> web.Response:
+        call = platform.world.ask()
+        return reply({"conversationId": call.id}, status=202) if call is not None else none_waits()
+
+    async def call_off(_: web.Request) -> web.Response:
+        number = platform.world.call_off()
+        return reply({"calledOff": number}, status=202) if number else none_waits()
+
+    def none_waits() -> web.Response:
+        if platform.scenario.calls.on_request:
+            why = f"none of the {platform.scenario.calls.count} calls waits any more: they were asked for, or called off"
+        else:
+            why = "no call waits to be asked for: in this scenario they begin by themselves; calls.on_request = true lets them wait"
+        return reply({"message": why}, status=409)
+
     async def start(_: web.Request) -> web.Response:
         platform.start_asked.set()
         return reply({"started": True}, status=202)
@@ -50,4 +65,6 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         get("/simulator/requests", requests),
         web.post("/simulator/faults/{kind}", fault),
         web.post("/simulator/start", start),
+        web.post("/simulator/calls", ask_for_call),
+        web.delete("/simulator/calls", call_off),
     ]

@@ -50,7 +50,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
 
     async def trunks(request: web.Request) -> web.Response:
         need_all(request, "telephony:plugin:all")
-        recorded = any(call.recordings for call in platform.world.plan.calls)
+        recorded = any(call.recordings for call in platform.world.planned)
         return reply({"enabledCount": int(recorded), "disabledCount": int(not recorded)})
 
     return [
