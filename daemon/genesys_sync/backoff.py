@@ -57,11 +57,18 @@ def retry_after(value: str | None, *, now: datetime) -> timedelta | None:
         seconds = min(float(text), RETRY_AFTER_MAX.total_seconds())
         wait = timedelta(seconds=seconds)
     else:
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
+        moment = http_date(text)
+        if moment is None:
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         wait = moment - now
     return max(RETRY_AFTER_MIN, min(RETRY_AFTER_MAX, wait))
+
+
+def http_date(text: str) -> datetime | None:
+    """A date as HTTP headers carry it, without a zone where it names none; None for whatever else the text is."""
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # the second for numbers beyond any calendar
+        return None

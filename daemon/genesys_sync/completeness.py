@@ -373,9 +373,9 @@ def _delete_date(facts: Sequence[Fact]) -> datetime | None:
     told = [fact.event.body["deleteDate"] for fact in facts if isinstance(fact.event.body.get("deleteDate"), str)]
     try:
         moment = datetime.fromisoformat(told[-1]) if told else None
-    except ValueError:
+        return moment if moment is None else moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the second for the first and last hours of the calendar, in a zone where UTC has left it
         return None
-    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _reason(fact: Fact) -> str:

@@ -53,6 +53,6 @@ def failed_items(reply: HttpReply) -> dict[str, str] | None:
 def _date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for numbers beyond any calendar
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

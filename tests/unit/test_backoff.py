@@ -53,7 +53,21 @@ def test_retry_after_in_both_its_forms(value: str, seconds: int) -> None:
     assert retry_after(value, now=NOW) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.5", "٣", "Sat, 99 Aug 2026 12:00:30 GMT"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "soon",
+        "-5",
+        "1.5",
+        "٣",
+        "Sat, 99 Aug 2026 12:00:30 GMT",
+        "Sat, 01 Aug 2026 12:00:30 +99999999999999999999",
+        f"Sat, {'9' * 20} Aug 2026 12:00:30 GMT",
+        f"Sat, 01 Aug 2026 12:00:{'9' * 25} GMT",
+    ],
+)
 def test_a_retry_after_without_meaning_is_none(value: str | None) -> None:
     assert retry_after(value, now=NOW) is None
 

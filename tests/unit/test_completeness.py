@@ -142,6 +142,23 @@ def test_each_recording_of_a_conversation_counts_by_itself() -> None:
     assert tally.reasons == {(State.DEAD, "FILESTATE_ERROR"): 1}
 
 
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        ("2026-08-05T12:00:00+02:00", datetime(2026, 8, 5, 10, tzinfo=UTC)),
+        ("2026-08-05T12:00:00", datetime(2026, 8, 5, 12, tzinfo=UTC)),
+        ("soon", None),
+        ("0001-01-01T00:00:00+10:00", None),
+        ("9999-12-31T23:59:59-10:00", None),
+    ],
+)
+def test_a_date_of_deletion_is_a_moment_or_none(told: str, moment: datetime | None) -> None:
+    """It is the platform's own text, and a report writes it out in UTC."""
+    facts = [end(), fact(Topic.RECORDING_READY, ("keep", DONE), deleteDate=told)]
+    [item] = judge(CONVERSATION, AT, facts, NOT_ASKED, ROLES).items
+    assert item.delete_date == moment
+
+
 def test_without_a_verifier_what_is_stored_is_archived() -> None:
     [item] = judge(CONVERSATION, AT, [end(), ready(DONE), stored(DEAD)], RECORDED, Roles.of({"find": "discover", "keep": "archive"})).items
     assert item.state is State.ARCHIVED

@@ -71,9 +71,11 @@ async def open_socket(uri: MediaUrl, *, settings: FeedSettings, clock: Clock) ->
             logger=_mute,
         )
     except InvalidStatus as error:
-        wait = retry_after(error.response.headers.get("Retry-After"), now=clock.now())
+        # a header that came twice has no single value: `get` would raise
+        told = error.response.headers.get_all("Retry-After")
+        wait = retry_after(told[0] if told else None, now=clock.now())
         return upgrade_ending(error.response.status_code, retry_after=wait.total_seconds() if wait else 0.0)
-    except InvalidURI:
+    except (InvalidURI, ValueError):  # the second for ports and names that no address can have: the library leaves them to Python
         return Ending(cause=Cause.HANDSHAKE_INVALID, next=Next.NEW_CHANNEL, detail=f"{HANDSHAKE_INVALID}: no WebSocket address")
     except (InvalidProxy, ProxyError) as error:
         return Ending(cause=Cause.UNREACHABLE, detail=f"proxy: {type(error).__name__}")

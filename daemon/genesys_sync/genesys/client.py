@@ -19,13 +19,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol
 
 import aiohttp
 import orjson
 
-from genesys_sync.backoff import full_jitter, retry_after
+from genesys_sync.backoff import full_jitter, http_date, retry_after
 from genesys_sync.clock import Clock
 from genesys_sync.errors import CredentialsRefused, PermanentError, ReasonCode, TransientError
 from genesys_sync.genesys.answers import Answer, Kind, bad_answer, classify, failure, no_answer, operation
@@ -285,11 +284,8 @@ def check_path(path: str) -> None:
 
 
 def _server_time(headers: Mapping[str, str]) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(headers["Date"])
-    except (KeyError, ValueError):
-        return None
-    return moment if moment.tzinfo is not None else None
+    moment = http_date(headers.get("Date", ""))
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
