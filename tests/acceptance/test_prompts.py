@@ -135,6 +135,26 @@ def test_a_folder_in_mixed_formats_is_pushed_once(
     sys.stderr.write(f"{count} files, {len(good)} good: {took}\n")
 
 
+def test_two_pushes_at_once_send_the_audio_once(tmp_path: Path, simulator: Callable[..., Any], daemon: Callable[..., Any]) -> None:
+    """The second waits for the first, and then finds nothing to do."""
+    platform = simulator(SCENARIO.format(operation="200ms"))
+    here = daemon(platform, *PACE)
+    for number in range(3):
+        (tmp_path / "prompts" / f"prompt_{number}").mkdir(parents=True)
+        as_wav(tmp_path / "prompts" / f"prompt_{number}" / "en-us.wav", number)
+    command = here.command("prompts", "push", "prompts", "--json")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, env=here.environment, cwd=here.folder, **pipes) for _ in range(2)]
+    ended = [(process.pid, *process.communicate(timeout=60), process.returncode) for process in both]
+    assert [code for *_, code in ended] == [0, 0], ended
+    counts = [json.loads(output)["counts"] for _, output, *_ in ended]
+    assert sorted((count["pushed"], count["unchanged"]) for count in counts) == [(0, 3), (3, 0)]
+    assert requests(platform)["POST /api/v2/architect/prompts/{promptId}/resources/{languageCode}/uploads"] == 3
+    [pid] = [pid for (pid, *_), count in zip(ended, counts, strict=True) if count["pushed"]]
+    [said] = [error for (_, _, error, _), count in zip(ended, counts, strict=True) if not count["pushed"]]
+    assert f"another command, `genesys-sync prompts push` (pid {pid}) is at work; this one begins when that has ended" in said
+
+
 @pytest.mark.slow
 def test_what_changed_is_pushed_again_and_what_is_too_large_can_be_allowed(
     tmp_path: Path, simulator: Callable[..., Any], daemon: Callable[..., Any]

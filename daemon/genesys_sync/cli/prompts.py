@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,9 @@ from genesys_sync.settings import Settings
 
 if TYPE_CHECKING:
     from genesys_sync.architect.pushing import Entry, Told
+    from genesys_sync.clock import Clock
 
+_LOOK_SECONDS: Final = 0.5
 _ORDER: Final = ("new", "changed", "unchanged", "invalid")
 
 
@@ -80,8 +82,34 @@ async def _work(settings: Settings, base: Path, args: argparse.Namespace, places
             organization_id=await place.platform.identify(),
             settings=settings.prompts,
         )
-        with _progress(len(places), lines=args.push and not args.json) as told:
+        async with AsyncExitStack() as stack:
+            if args.push:
+                await stack.enter_async_context(_one_at_a_time(settings.prompts_lock, place.clock))
+            told = stack.enter_context(_progress(len(places), lines=args.push and not args.json))
             return await Pushing(means, args.folder).run(places, push=args.push, told=told)
+
+
+@asynccontextmanager
+async def _one_at_a_time(path: Path, clock: Clock) -> AsyncGenerator[None]:
+    """Of several pushes with one ledger each waits for those before it, and then finds what they have done. Raises StorageError."""
+    from genesys_sync.disk import translated
+    from genesys_sync.locks import FileLock, Held
+
+    told = False
+    while True:
+        try:
+            with translated("making the lock of the pushes"):
+                lock = FileLock(path, "prompts push")
+            break
+        except Held as held:
+            if not told:
+                print(f"genesys-sync: {held.holder} is at work; this one begins when that has ended", file=sys.stderr, flush=True)
+            told = True
+        await clock.sleep(_LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def exit_code(entries: Sequence[Entry]) -> int:

@@ -381,6 +381,11 @@ class Settings(Section):
         return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.channels")
 
     @property
+    def prompts_lock(self) -> Path:
+        """Whoever has this file's lock pushes prompts: beside the ledger, because what was pushed is known there."""
+        return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.prompts.lock")
+
+    @property
     def upload_book(self) -> Path:
         """The folder in which uploads under way are known, for its owner alone: beside the ledger, which is no place for an address."""
         return Path(f"{self.ledger.url.removeprefix('sqlite:///')}.uploads")
