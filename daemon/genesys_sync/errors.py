@@ -127,7 +127,8 @@ class PermanentError(GenesysSyncError):
 
 
 class ConfigurationError(GenesysSyncError):
-    """The settings cannot be used. `problems` holds one sentence for each fault, all of them, each beginning with the key's path."""
+    """The settings cannot be used. `problems` holds one sentence for each fault, all of them, each beginning with the key's path,
+    before which the place in the settings file may stand."""
 
     exit_code = EX_CONFIG
 

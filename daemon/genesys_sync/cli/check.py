@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from genesys_sync.cli.invocation import further_faults, load_proved, load_settings, run_async, settings_path
+from genesys_sync.cli.invocation import further_faults, load_proved, load_settings, placing, run_async, settings_path
 from genesys_sync.cli.output import print_line
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
@@ -31,6 +31,10 @@ from genesys_sync.signing import find_signer
 if TYPE_CHECKING:
     from genesys_sync.dispatch.providers import LoadedProvider
     from genesys_sync.dispatch.registry import LoadedHandler
+
+
+Place = Callable[[Sequence[str]], list[str]]
+"""Adds to sentences about settings where each value stands."""
 
 
 class Level(StrEnum):
@@ -85,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         for finding in found:
             _show(finding)
         return _conclude(found)
-    return run_async(_check, settings, path, args.offline)
+    return run_async(_check, settings, path, args.offline, placing(args))
 
 
 def _all_faults(args: argparse.Namespace) -> list[Finding]:
@@ -97,9 +101,9 @@ def _all_faults(args: argparse.Namespace) -> list[Finding]:
     return []
 
 
-async def _check(settings: Settings, path: Path, offline: bool) -> int:  # noqa: FBT001 - passed by position through the event loop's start
+async def _check(settings: Settings, path: Path, offline: bool, place: Place) -> int:  # noqa: FBT001 - passed by position through the event loop's start
     found = []
-    async for finding in _findings(settings, path, offline=offline):
+    async for finding in _findings(settings, path, offline=offline, place=place):
         _show(finding)
         found.append(finding)
     return _conclude(found)
@@ -120,13 +124,13 @@ def _conclude(found: list[Finding]) -> int:
     return EX_OK
 
 
-async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIterator[Finding]:
+async def _findings(settings: Settings, path: Path, *, offline: bool, place: Place) -> AsyncIterator[Finding]:
     from genesys_sync.cli.probes import check_handlers, check_platform
     from genesys_sync.console.serving import withheld
 
-    proved = _settings(settings, path)
-    handlers, loaded = _handlers(settings, path)
-    providers, opened = _providers(settings, path)
+    proved = _settings(settings, path, place)
+    handlers, loaded = _handlers(settings, path, place)
+    providers, opened = _providers(settings, path, place)
     for finding in (*proved, *loaded, *opened):
         yield finding
     running = await ask_daemon(settings.health.address, "/livez") is not None
@@ -141,8 +145,8 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
     try:
         credentials = find_credentials(settings.genesys)
     except ConfigurationError as error:
-        for finding in failures("credentials", error):
-            yield finding
+        for sentence in place(error.problems):
+            yield fail("credentials", sentence)
     else:
         yield _credentials(credentials)
     if credentials is None or proved[0].level is Level.FAIL:
@@ -154,28 +158,28 @@ async def _findings(settings: Settings, path: Path, *, offline: bool) -> AsyncIt
             yield finding
 
 
-def _settings(settings: Settings, path: Path) -> list[Finding]:
-    return [fail("settings", sentence) for sentence in further_faults(settings)] or [ok("settings", str(path))]
+def _settings(settings: Settings, path: Path, place: Place) -> list[Finding]:
+    return [fail("settings", sentence) for sentence in place(further_faults(settings))] or [ok("settings", str(path))]
 
 
-def _handlers(settings: Settings, path: Path) -> tuple[list[LoadedHandler], list[Finding]]:
+def _handlers(settings: Settings, path: Path, place: Place) -> tuple[list[LoadedHandler], list[Finding]]:
     from genesys_sync.dispatch.registry import load_handlers
 
     try:
         handlers = load_handlers(settings, base=path.parent)
     except ConfigurationError as error:
-        return [], failures("handlers", error)
+        return [], [fail("handlers", sentence) for sentence in place(error.problems)]
     names = ", ".join(handler.name for handler in handlers)
     return handlers, [ok("handlers", names) if names else warn("handlers", "none is named in the settings: nothing will be archived")]
 
 
-def _providers(settings: Settings, path: Path) -> tuple[list[LoadedProvider], list[Finding]]:
+def _providers(settings: Settings, path: Path, place: Place) -> tuple[list[LoadedProvider], list[Finding]]:
     from genesys_sync.dispatch.providers import load_providers
 
     try:
         providers = load_providers(settings, base=path.parent)
     except ConfigurationError as error:
-        return [], failures("providers", error)
+        return [], [fail("providers", sentence) for sentence in place(error.problems)]
     return providers, [ok("providers", ", ".join(one.name for one in providers))] if providers else []
 
 

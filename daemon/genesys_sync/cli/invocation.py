@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,6 +70,11 @@ def further_faults(settings: Settings) -> list[str]:
     return problems
 
 
+def placing(args: argparse.Namespace) -> Callable[[Sequence[str]], list[str]]:
+    """Adds to sentences about settings the place of each, with these arguments."""
+    return lambda problems: attributed(problems, settings_path(args), os.environ, args.set)
+
+
 def load_proved(args: argparse.Namespace) -> Settings:
     """The settings, proved together with the handlers that they name and the OAuth client: raises ConfigurationError with the faults of
     all three at once."""
@@ -78,22 +83,23 @@ def load_proved(args: argparse.Namespace) -> Settings:
 
     path = settings_path(args)
     problems: list[str] = []
+    place = placing(args)
     try:
         settings = load_settings(args)
     except ConfigurationError as error:
         problems.extend(error.problems)
         settings = settings_module.salvage(path, overrides=args.set)  # an unreadable file raises here once more, and alone
     else:
-        problems.extend(attributed(further_faults(settings), os.environ, args.set))
+        problems.extend(place(further_faults(settings)))
         try:
             settings_module.find_credentials(settings.genesys)
         except ConfigurationError as error:
-            problems.extend(error.problems)
+            problems.extend(place(error.problems))
     for load in (load_handlers, load_providers):
         try:
             load(settings, base=path.parent)
         except ConfigurationError as error:
-            problems.extend(attributed(error.problems, os.environ, args.set))
+            problems.extend(place(error.problems))
     if problems:
         raise ConfigurationError(problems)
     return settings

@@ -19,7 +19,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
     """The settings from the file, the environment and `key.path=value` overrides, later wins.
 
     Relative paths in the result are as written: they are taken from the working directory.
-    Raises ConfigurationError with every fault at once.
+    Raises ConfigurationError with every fault at once, each with its place.
     """
     problems: list[str] = []
     environ = os.environ if environ is None else environ
@@ -27,7 +27,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        problems.extend(attributed(describe(error, Settings), environ, overrides))
+        problems.extend(attributed(describe(error, Settings), path, environ, overrides))
     if problems:
         raise ConfigurationError(problems)
     return settings

@@ -44,29 +44,38 @@ def command(folder: Path, settings: str | None, *words: str, env: Mapping[str, s
 
 
 def test_b34_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:
-    faulty = MINIMAL + '[storage]\nrot = "x"\nroot = ""\n[feed]\nsilence = 30\nqueues = 7\n[dispatch]\nmax_crashes = "many"\n'
+    faulty = (
+        MINIMAL + '[storage]\nrot = "x"\nroot = ""\n[feed]\nsilence = 30\nqueues = 7\n[dispatch]\nmax_crashes = "many"\nmax_crashes = 3\n'
+        'drain = "-1s"\n[handlers.a]\n       concurrency = 20000\n[handlers.b]\nuse = "verify"\nconfig = { leves = "full" }\n'
+    )
     env = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET, "GENESYS_SYNC_LOG__LEVEL": "loud"}
     ended = command(tmp_path, faulty, "--set", "dispatch.lease=1", env=env)
     assert ended.code == 78
     for sentence in (
-        "storage.rot: unknown key; did you mean 'root'?",
-        "storage.root: must not be empty: name a path",
-        "feed.silence: 30 is not a duration: write a number with its unit",
-        "feed.queues: must be a list",
-        "dispatch.max_crashes: must be a whole number",
-        "(from GENESYS_SYNC_LOG__LEVEL)",
+        "settings.toml:3:1 storage.rot: unknown key; did you mean 'root'?",
+        "settings.toml:4:1 storage.root: must not be empty: name a path",
+        "settings.toml:6:1 feed.silence: 30 is not a duration: write a number with its unit",
+        "settings.toml:7:1 feed.queues: must be a list",
+        "settings.toml:9:1 dispatch.max_crashes: must be a whole number",
+        "settings.toml:10:1 dispatch.max_crashes: stands twice; first in line 9",
+        "settings.toml:11:1 dispatch.drain: ",
+        "settings.toml:13:8 handlers.a.concurrency: must be at most 10000, not 20000",
+        "settings.toml:12:11 handlers.a.use: is required",
+        "settings.toml:16:12 handlers.b.config.leves: unknown key; did you mean 'level'?",
+        "log.level: must be 'debug', 'info', 'warning' or 'error', not 'loud' (from GENESYS_SYNC_LOG__LEVEL)",
         "(from --set dispatch.lease)",
-        "CONFIG_INVALID: 7 faults in the configuration",
+        "CONFIG_INVALID: 12 faults in the configuration",
     ):
         assert sentence in ended.said
 
 
-@pytest.mark.parametrize("text", ["a = 1\na = 2\n", "[feed\n", 'feed.queues = ["a"\tb]\n'])
-def test_b34_what_is_no_toml_is_told_with_its_place(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "place"), [("[feed\n", "1:6"), ('feed.queues = ["a"\tb]\n', "1:20"), ("feed:\n\tsilence: 30\n", "1:5"), ('a = """', "1:8")]
+)
+def test_b34_what_is_no_toml_is_told_with_its_place(tmp_path: Path, text: str, place: str) -> None:
     ended = command(tmp_path, text)
     assert ended.code == 78
-    assert "settings.toml: not valid TOML" in ended.said
-    assert "line " in ended.said
+    assert f"genesys-sync: settings.toml:{place}: not valid TOML" in ended.said
 
 
 def test_b35_a_secret_in_the_settings_is_taken_for_exposed(tmp_path: Path) -> None:
