@@ -10,6 +10,7 @@ from aiohttp import web
 from genesys_sync_simulator.analytics import JOB_LIFE, BadQuery, DetailsJob, details, matching, page
 from genesys_sync_simulator.api.answers import ApiError, Json, bad_request, body, empty, found, get, need_any, number, reply, several
 from genesys_sync_simulator.clock import iso
+from genesys_sync_simulator.plan import CallPlan
 from genesys_sync_simulator.platform import Platform
 
 _CONVERSATIONS = "/api/v2/analytics/conversations"
@@ -20,12 +21,13 @@ _JOB_KEYS_ONLY_SYNC = ("paging", "aggregations")
 
 def routes(platform: Platform) -> list[web.RouteDef]:
     """Operations of analytics."""
+    known = _Records(platform)
 
     async def query(request: web.Request) -> web.Response:
         _permitted(request)
         asked = await _query(request)
         try:
-            records = matching(_records(platform, platform.now() - platform.rules.analytics_delay), asked, by_start_day=True)
+            records = matching(known.all(platform.now() - platform.rules.analytics_delay), asked, by_start_day=True)
             shown = page(records, asked.get("paging"))
             if len(records) > 1 and (asked.get("paging") or {}).get("pageNumber", 1) > 1 and platform.faults.first("page_shift"):
                 records = records[1:]
@@ -38,8 +40,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
     async def one(request: web.Request) -> web.Response:
         _permitted(request)
         wanted = request.match_info["conversationId"].lower()
-        records = _records(platform, platform.now() - platform.rules.analytics_delay)
-        record = next((record for record in records if record["conversationId"] == wanted), None)
+        record = known.one(wanted, platform.now() - platform.rules.analytics_delay)
         return reply(found(record, "not.found", "The conversation does not exist."))
 
     async def some(request: web.Request) -> web.Response:
@@ -47,22 +48,23 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         wanted = [identity.lower() for identity in several(request, "id")]
         if not wanted:
             raise bad_request("id is required.", code="missing.parameter")
-        records = _records(platform, platform.now() - platform.rules.analytics_delay)
-        shown = [record for record in records if record["conversationId"] in wanted]
+        at = platform.now() - platform.rules.analytics_delay
+        records = [record for identity in dict.fromkeys(wanted) if (record := known.one(identity, at)) is not None]
+        shown = sorted(records, key=lambda record: str(record["conversationStart"]))
         return reply({"conversations": shown} if shown else {})
 
     return [
         web.post(_CONVERSATIONS + "/details/query", query),
         get(_CONVERSATIONS + "/details", some),
-        *_job_routes(platform),
+        *_job_routes(platform, known),
         get(_CONVERSATIONS + "/{conversationId}/details", one),
     ]
 
 
-def _job_routes(platform: Platform) -> list[web.RouteDef]:
+def _job_routes(platform: Platform, known: _Records) -> list[web.RouteDef]:
     async def submit(request: web.Request) -> web.Response:
         _permitted(request)
-        return _submitted(platform, await _query(request))
+        return _submitted(platform, known, await _query(request))
 
     async def status(request: web.Request) -> web.Response:
         _permitted(request)
@@ -109,12 +111,12 @@ def _job_routes(platform: Platform) -> list[web.RouteDef]:
     ]
 
 
-def _submitted(platform: Platform, asked: dict[str, Any]) -> web.Response:
+def _submitted(platform: Platform, known: _Records, asked: dict[str, Any]) -> web.Response:
     if wrong := [key for key in _JOB_KEYS_ONLY_SYNC if key in asked]:
         raise bad_request(f"{wrong[0]} is not a part of an asynchronous details query.")
     by_start_day = asked.get("startOfDayIntervalMatching") is True
     try:
-        records = matching(_records(platform, _available_until(platform)), asked, by_start_day=by_start_day)
+        records = matching(known.all(_available_until(platform)), asked, by_start_day=by_start_day)
     except BadQuery as error:
         raise bad_request(f"{error}.") from None
     job_id = str(uuid.uuid4())
@@ -133,11 +135,28 @@ def _available_until(platform: Platform) -> float:
     return platform.now() - platform.rules.data_lake_lag
 
 
-def _records(platform: Platform, at: float) -> list[Json]:
-    """What analytics know by a moment. Nothing before the world has started."""
-    if platform.world.started_at is None:
-        return []
-    return [details(platform.view(call, at)) for call in platform.world.calls(at)]
+class _Records:
+    """What analytics know of each call by a moment. The record of a call that has ended stays as it is, and is made once: a query looks at
+    all of them, for each of its pages."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._final: dict[str, Json] = {}
+
+    def all(self, at: float) -> list[Json]:
+        """Oldest first; nothing before the world has started."""
+        return [self._of(call, at) for call in self._platform.world.calls(at)] if self._platform.world.started_at is not None else []
+
+    def one(self, conversation_id: str, at: float) -> Json | None:
+        call = self._platform.world.call(conversation_id, at)
+        return None if call is None else self._of(call, at)
+
+    def _of(self, call: CallPlan, at: float) -> Json:
+        if self._platform.world.offset(at) < call.wrapped_up:
+            return details(self._platform.view(call, at))
+        if call.id not in self._final:
+            self._final[call.id] = details(self._platform.view(call, at))
+        return self._final[call.id]
 
 
 async def _query(request: web.Request) -> dict[str, Any]:
