@@ -9,7 +9,7 @@ from typing import Any
 
 from genesys_sync_simulator.clock import parse_iso
 from genesys_sync_simulator.plan import Leg
-from genesys_sync_simulator.snapshots import View
+from genesys_sync_simulator.snapshots import PROVIDERS, View
 
 Json = dict[str, Any]
 
@@ -70,6 +70,8 @@ def _segment(view: View, kind: str, start: float, end: float, **more: Any) -> Js
         return None
     ended = view.at(end)
     segment: Json = {"segmentStart": view.at(start), "segmentType": kind, "conference": False, **more}
+    if view.subject is not None:
+        segment["subject"] = view.subject
     if ended is not None:
         segment |= {"segmentEnd": ended, "disconnectType": "transfer" if end < view.call.ended else "endpoint"}
     return segment
@@ -78,11 +80,10 @@ def _segment(view: View, kind: str, start: float, end: float, **more: Any) -> Js
 def _session(view: View, session_id: str, segments: Iterable[Json | None], *, recording: bool, metrics: list[Json]) -> Json:
     return {
         "sessionId": session_id,
-        "mediaType": "voice",
+        "mediaType": view.call.media,
         "direction": "inbound",
-        "ani": view.call.ani,
-        "dnis": view.call.dnis,
-        "provider": "Edge",
+        **_addresses(view),
+        "provider": PROVIDERS[view.call.media],
         "recording": recording,
         "snippetRecording": False,
         "segments": [segment for segment in segments if segment is not None],
@@ -90,8 +91,15 @@ def _session(view: View, session_id: str, segments: Iterable[Json | None], *, re
     }
 
 
+def _addresses(view: View) -> Json:
+    if view.call.media in ("voice", "chat"):
+        return {"ani": view.call.ani, "dnis": view.call.dnis}
+    return {"addressFrom": view.call.ani, "addressTo": view.call.dnis}
+
+
 def _recorded(view: View, leg: Leg) -> bool:
-    return leg.recording is not None and view.offset >= leg.connected
+    """The published flag is of sound: what is written says that it was not recorded, and has a recording."""
+    return leg.recording is not None and not leg.recording.written and view.offset >= leg.connected
 
 
 def _customer(view: View) -> Json:
@@ -138,7 +146,7 @@ def _agent(view: View, leg: Leg) -> Json:
         "participantName": leg.agent.name,
         "userId": leg.agent.id,
         "purpose": "agent",
-        "screenRecording": False,
+        "screenRecording": leg.screen is not None and view.offset >= leg.connected,
         "sessions": [_session(view, leg.agent_session_id, segments, recording=_recorded(view, leg), metrics=metrics)],
     }
 

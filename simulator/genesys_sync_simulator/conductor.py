@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,9 +12,11 @@ from anyio import to_thread
 
 from genesys_sync_simulator import snapshots
 from genesys_sync_simulator.clock import iso
+from genesys_sync_simulator.digital.body import written
+from genesys_sync_simulator.digital.content import message_count
 from genesys_sync_simulator.media import MediaObject
 from genesys_sync_simulator.plan import CallPlan, RecordingPlan, spoils
-from genesys_sync_simulator.platform import Platform
+from genesys_sync_simulator.platform import Platform, encoded
 from genesys_sync_simulator.scenario import Moment
 from genesys_sync_simulator.speech import live
 from genesys_sync_simulator.speech import truth as speech_truth
@@ -111,7 +114,8 @@ class Conductor:
         platform = self._platform
         view = platform.view_at(call, offset)
         if offset == max(call.began, 0.0):
-            platform.truth.write("call_started", conversationId=call.id, startedAt=view.at(call.began), recordings=len(call.recordings))
+            begun = {"media": call.media, "startedAt": view.at(call.began)}
+            platform.truth.write("call_started", conversationId=call.id, **begun, recordings=len(call.recordings))
         if offset == call.ended:
             times = {"startedAt": view.at(call.began), "endedAt": view.at(call.ended)}
             platform.truth.write("call_ended", conversationId=call.id, **times, recordings=len(call.recordings))
@@ -152,20 +156,23 @@ class Conductor:
     async def _created(self, call: CallPlan, recording: RecordingPlan) -> None:
         """The truth about a recording is on disk before its metadata can be asked for (or as soon as its sound is made)."""
         platform = self._platform
-        parts = [await platform.object(recording, part) for part in range(recording.parts)]
-        described = [await to_thread.run_sync(_described, media, platform) for media in parts]
+        if recording.written:
+            content_type, described = "application/json", [_typed(call, recording, platform)]
+        else:
+            parts = [await platform.object(recording, part) for part in range(recording.parts)]
+            content_type, described = parts[0].content_type, [await to_thread.run_sync(_described, media, platform) for media in parts]
         view = platform.view_at(call, max(recording.appears, call.ended))
         platform.truth.write(
             "recording",
             conversationId=call.id,
             recordingId=recording.id,
             sessionId=recording.session_id,
-            media="audio",
+            media=recording.media,
             format=recording.format,
             channels=recording.channels,
             sampleRate=recording.sample_rate,
             seconds=recording.seconds,
-            contentType=parts[0].content_type,
+            contentType=content_type,
             bytes=described[0]["bytes"],
             sha256=described[0]["sha256"],
             parts=described,
@@ -187,6 +194,12 @@ def _described(media: MediaObject, platform: Platform) -> dict[str, Any]:
     return {"bytes": media.size, "sha256": media.sha256(platform.stopping), "seconds": media.seconds}
 
 
+def _typed(call: CallPlan, recording: RecordingPlan, platform: Platform) -> dict[str, Any]:
+    """The body that the API answers once it is available."""
+    data = encoded(written(platform.world, platform.scenario, call, recording, "AVAILABLE", platform.now()))
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "seconds": 0.0, "messages": message_count(recording)}
+
+
 def _timeline(calls: tuple[CallPlan, ...], moments: tuple[Moment, ...]) -> Iterator[_Due]:
     for call in calls:
         for offset in call.changes:
@@ -205,7 +218,7 @@ def _heard(platform: Platform) -> Iterator[_Due]:
     if rules is None:
         return
     for transcript in platform.speech.transcripts.values():
-        if transcript.reason in live.UNHEARD:
+        if transcript.reason in live.UNHEARD or transcript.call.media != "voice":
             continue
         for number, message in enumerate(live.messages(transcript, rules)):
             if message.offset >= 0:
@@ -261,6 +274,6 @@ async def make_media(platform: Platform) -> None:
     """Makes all media in the order in which they are needed, so that nothing waits for an encoder later."""
     for call in sorted(platform.world.planned, key=lambda call: call.ended):
         for recording in call.recordings:
-            for part in range(recording.parts):
+            for part in range(0 if recording.written else recording.parts):
                 media = await platform.object(recording, part)
                 await to_thread.run_sync(media.sha256, platform.stopping)

@@ -47,7 +47,7 @@ def stretches(call: CallPlan, directives: Sequence[Directive], until: float) -> 
     """The recorded time of the call up to `until`, in order, cut where the state changed."""
     for leg in call.legs:
         end = min(leg.ended, until)
-        if leg.recording is None or leg.connected >= end:
+        if leg.recording is None or leg.recording.written or leg.connected >= end:
             continue
         moments = {one.effective for one in directives if one.recorder == "policy" and leg.connected < one.effective < end}
         begin, state = leg.connected, state_at(directives, leg.connected) or "active"

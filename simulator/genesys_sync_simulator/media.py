@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from genesys_sync_simulator import audio
 from genesys_sync_simulator.audio import Samples
+from genesys_sync_simulator.digital.screen import pictures
 from genesys_sync_simulator.huge import HugeWav
 from genesys_sync_simulator.plan import RecordingPlan
 from genesys_sync_simulator.speech.sound import sound as speech_sound
@@ -58,6 +59,11 @@ class MediaObject:
         return self.source.sha256(stop) if isinstance(self.source, HugeWav) else hashlib.sha256(self.source).hexdigest()
 
 
+def content_type(recording: RecordingPlan, kind: str) -> str:
+    """What the store says that a recording in this format is."""
+    return audio.CONTENT_TYPES[kind].replace("audio/", "video/") if recording.media == "screen" else audio.CONTENT_TYPES[kind]
+
+
 class MediaStore:
     """Makes and keeps media objects. `get` works for its living: call it in a thread. Several threads may."""
 
@@ -93,6 +99,10 @@ def _made(recording: RecordingPlan, part: int, kind: str) -> MediaObject:
     if recording.size:
         huge = HugeWav(recording.clip_seed, recording.size, channels=recording.channels, sample_rate=recording.sample_rate)
         return MediaObject(huge.size, huge.etag, audio.CONTENT_TYPES["WAV"], recording.seconds, huge)
+    if recording.media == "screen":
+        data = pictures(recording.clip_seed, recording.seconds)
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        return MediaObject(len(data), etag, content_type(recording, kind), recording.seconds, data)
     sound = _sound(recording, part)
     seconds = round(len(sound) / audio.RATE, 3)
     data = audio.encode(sound, recording.format)

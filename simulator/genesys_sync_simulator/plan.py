@@ -9,7 +9,7 @@ import random
 import uuid
 from dataclasses import dataclass, field, replace
 
-from genesys_sync_simulator.scenario import DELAY_FAULTS, MOMENT_FAULTS, RECORDING_FAULTS, Extra, Moment, Scenario
+from genesys_sync_simulator.scenario import DELAY_FAULTS, MOMENT_FAULTS, RECORDING_FAULTS, Calls, Extra, Moment, Scenario
 from genesys_sync_simulator.scenario_speech import Span
 from genesys_sync_simulator.speech.script import Script
 
@@ -37,7 +37,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class RecordingPlan:
-    """One recording: what it is, when its sound began and ended, when the metadata list it, and when its state is settled."""
+    """One recording: what it is, when what it holds began and ended, when the metadata list it, and when its state is settled.
+
+    media  as Recording names it: `audio`, `screen`, `chat`, `messaging`, `email`; the last three have no file, their body holds them
+    """
 
     id: str
     conversation_id: str
@@ -54,7 +57,12 @@ class RecordingPlan:
     size: int = 0
     sample_rate: int = 8000
     script: Script | None = None
-    """What is said in it; None when nobody asked for words."""
+    """What is said (or written) in it; None when nobody asked for words."""
+    media: str = "audio"
+
+    @property
+    def written(self) -> bool:
+        return self.media not in ("audio", "screen")
 
     @property
     def seconds(self) -> float:
@@ -69,7 +77,8 @@ class RecordingPlan:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One agent's part of a call, with the customer's session for the same time. `recording` is None when the leg is not recorded."""
+    """One agent's part of a call, with the customer's session for the same time. `recording` is None when the leg is not recorded,
+    `screen` when the agent's screen is not."""
 
     agent: Agent
     queue: Queue
@@ -80,11 +89,15 @@ class Leg:
     connected: float
     ended: float
     recording: RecordingPlan | None
+    screen: RecordingPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """One call of one customer: routed, answered, perhaps transferred, ended, wrapped up."""
+    """One call (or chat …) of one customer: routed, answered, perhaps transferred, ended, wrapped up.
+
+    media  as analytics names it: `voice`, `chat`, `message`, `email`
+    """
 
     index: int
     id: str
@@ -98,10 +111,11 @@ class CallPlan:
     ended: float
     wrapped_up: float
     legs: tuple[Leg, ...]
+    media: str = "voice"
 
     @property
     def recordings(self) -> tuple[RecordingPlan, ...]:
-        return tuple(leg.recording for leg in self.legs if leg.recording is not None)
+        return tuple(one for leg in self.legs for one in (leg.recording, leg.screen) if one is not None)
 
     @property
     def changes(self) -> tuple[float, ...]:
@@ -139,8 +153,8 @@ def make(scenario: Scenario) -> Plan:
         for index in range(scenario.calls.queues)
     )
     agents = tuple(_agent(chance, index) for index in range(scenario.calls.agents))
-    people = _People(chance, queues, agents)
-    calls = [_call(scenario, people, index) for index in range(scenario.calls.count)]
+    people = People(chance, queues, agents)
+    calls = [call_of(scenario, people, scenario.calls, index) for index in range(scenario.calls.count)]
     calls += [_extra(scenario, people, extra, len(calls) + index) for index, extra in enumerate(scenario.calls.extra)]
     if scenario.calls.end_together and calls:
         calls = _ending_together(calls)
@@ -160,7 +174,9 @@ def make(scenario: Scenario) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _People:
+class People:
+    """Who may take part, and the draws that decide who does."""
+
     chance: random.Random
     queues: tuple[Queue, ...]
     agents: tuple[Agent, ...]
@@ -185,8 +201,9 @@ def _agent(chance: random.Random, index: int) -> Agent:
     return Agent(_id(chance), f"{given} {family}", f"{given}.{family}.{index}@example.com".lower())
 
 
-def _call(scenario: Scenario, people: _People, index: int) -> CallPlan:
-    rules, chance = scenario.calls, people.chance
+def call_of(scenario: Scenario, people: People, rules: Calls, index: int) -> CallPlan:
+    """The call of this number, by these rules."""
+    chance = people.chance
     began = round(index / rules.per_second - rules.head_start, 3)
     recorded = rules.recordings_per_call[index % len(rules.recordings_per_call)]
     talk = _draw(chance, rules.duration)
@@ -220,7 +237,7 @@ def _call(scenario: Scenario, people: _People, index: int) -> CallPlan:
     return _around(scenario, people, index, call_id, began, tuple(legs))
 
 
-def _extra(scenario: Scenario, people: _People, extra: Extra, index: int) -> CallPlan:
+def _extra(scenario: Scenario, people: People, extra: Extra, index: int) -> CallPlan:
     """A call that has been going on for as long as its recording is, and ends soon after the start."""
     chance = people.chance
     frames = (extra.bytes - 44) // (2 * extra.channels)
@@ -239,7 +256,7 @@ def _extra(scenario: Scenario, people: _People, extra: Extra, index: int) -> Cal
     return _around(scenario, people, index, call_id, began, (leg,))
 
 
-def _around(scenario: Scenario, people: _People, index: int, call_id: str, began: float, legs: tuple[Leg, ...]) -> CallPlan:
+def _around(scenario: Scenario, people: People, index: int, call_id: str, began: float, legs: tuple[Leg, ...]) -> CallPlan:
     ended = legs[-1].ended
     return CallPlan(
         index=index,
@@ -273,18 +290,22 @@ def moved(call: CallPlan, by: float) -> CallPlan:
     def later(moment: float) -> float:
         return round(moment + by, 3)
 
-    legs = []
-    for leg in call.legs:
-        recording = leg.recording
-        if recording is not None:
-            recording = replace(
-                recording,
-                began=later(recording.began),
-                ended=later(recording.ended),
-                appears=later(recording.appears),
-                settles=later(recording.settles),
-            )
-        legs.append(replace(leg, alerted=later(leg.alerted), connected=later(leg.connected), ended=later(leg.ended), recording=recording))
+    def shifted(one: RecordingPlan | None) -> RecordingPlan | None:
+        if one is None:
+            return None
+        return replace(one, began=later(one.began), ended=later(one.ended), appears=later(one.appears), settles=later(one.settles))
+
+    legs = [
+        replace(
+            leg,
+            alerted=later(leg.alerted),
+            connected=later(leg.connected),
+            ended=later(leg.ended),
+            recording=shifted(leg.recording),
+            screen=shifted(leg.screen),
+        )
+        for leg in call.legs
+    ]
     return replace(
         call, began=later(call.began), ended=later(call.ended), wrapped_up=later(call.wrapped_up), legs=tuple(legs)
     )  # fmt: skip

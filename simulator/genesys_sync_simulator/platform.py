@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections import Counter, deque
@@ -20,6 +21,7 @@ from genesys_sync_simulator.batch import Job
 from genesys_sync_simulator.channels import Hub
 from genesys_sync_simulator.clock import Clock
 from genesys_sync_simulator.control import ControlRoom
+from genesys_sync_simulator.digital.plan import with_digital
 from genesys_sync_simulator.faults import FaultDesk
 from genesys_sync_simulator.flows import FlowShelf
 from genesys_sync_simulator.media import Key, MediaObject, MediaStore
@@ -121,7 +123,7 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
     truth = TruthLog(clock, truth_log)
     faults = FaultDesk(scenario.faults, truth)
     begun = clock.epoch_ms() / 1000
-    plan, transcripts = spoken(scenario, make(scenario))
+    plan, transcripts = spoken(scenario, with_digital(scenario, make(scenario)))
     waiting = deque(plan.calls if scenario.calls.on_request else ())
     begins = replace(plan, calls=()) if waiting else plan
     return Platform(
@@ -138,6 +140,11 @@ def assemble(scenario: Scenario, clock: Clock, *, truth_log: Path | None = None)
         prompts=PromptShelf(scenario, faults),
         flows=FlowShelf(scenario, begun + scenario.architect.tracking_time, begun),
     )
+
+
+def encoded(body: Any) -> bytes:
+    """A JSON body as the platform sends it."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def correlation_id() -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from genesys_sync_simulator.scenario_acting import ACTING_PERMISSIONS, Architect, Control, Uploads
+from genesys_sync_simulator.scenario_digital import Digital
 from genesys_sync_simulator.scenario_speech import SPEECH_PERMISSIONS, Providers, Span, Transcripts
 
 FORMATS: Final = ("WAV", "WAV_ULAW", "OGG_OPUS", "OGG_VORBIS", "WEBM", "MP3")
@@ -181,6 +182,7 @@ class Scenario:
     architect: Architect = field(default_factory=Architect)
     faults: Faults = field(default_factory=Faults)
     clients: tuple[Client, ...] = ()
+    digital: Digital = field(default_factory=Digital)
     transcripts: Transcripts | None = None
     """None: nobody's words are known, the sound only resembles speech, and transcription is disabled."""
     providers: Providers = field(default_factory=Providers)

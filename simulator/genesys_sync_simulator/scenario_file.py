@@ -25,6 +25,7 @@ from genesys_sync_simulator.scenario import (
     ScenarioError,
 )
 from genesys_sync_simulator.scenario_acting import ACTING_FAULTS, Architect, Control, FlowRules, Uploads
+from genesys_sync_simulator.scenario_digital import IN_BATCHES, Digital
 from genesys_sync_simulator.scenario_speech import (
     PLANTED_FORMS,
     PLANTED_KINDS,
@@ -129,6 +130,12 @@ _RECORDINGS: Mapping[str, Reader] = {
     "multipart": integer(0),
     "orphans": integer(0, 10_000),
 }
+_DIGITAL: Mapping[str, Reader] = {
+    **dict.fromkeys(("chats", "messages", "emails", "screens", "too_large"), integer(0, 10_000)),
+    "duration": span,
+    "html": share,
+    "in_batches": one_of(*IN_BATCHES),
+}
 _TRANSCRIPTS: Mapping[str, Reader] = {
     "setting": one_of(*TRANSCRIPTION),
     "licensed": flag,
@@ -229,6 +236,7 @@ _TOP: Mapping[str, Reader] = {
     "clients": lambda value: value,
     "transcripts": lambda value: value,
     "providers": lambda value: value,
+    "digital": lambda value: value,
 }
 
 
@@ -291,6 +299,7 @@ _BRANCHES: Mapping[str, Callable[[Any, list[str]], Any]] = {
     "transcripts": lambda raw, problems: Transcripts(**_table(raw, _TRANSCRIPTS, "transcripts.", problems)),
     "transcripts.planted": lambda raw, problems: Planted(**_table(raw, _PLANTED, "transcripts.planted.", problems)),
     "providers": _providers,
+    "digital": lambda raw, problems: Digital(**_table(raw, _DIGITAL, "digital.", problems)),
     "clients": lambda raw, problems: tuple(Client(**v) for v in _tables(raw, _CLIENT, "clients", problems, ["id", "secret"])),
 }
 
@@ -309,6 +318,7 @@ def _contradictions(scenario: Scenario) -> Iterable[str]:
         yield "calls.head_start must be shorter than the shortest call"
     if scenario.calls.on_request and (fixed := _fixes_begins(scenario)):
         yield f"calls.on_request must be false with {', '.join(fixed)}: there the plan says when each call begins"
+    yield from _too_many_digital(scenario)
     if scenario.transcripts is not None and scenario.transcripts.late + scenario.transcripts.never > 1:
         yield "transcripts.late and transcripts.never must not come to more than 1 together"
     if scenario.transcripts is not None and not scenario.transcripts.licensed and scenario.transcripts.setting != "Disabled":
@@ -320,6 +330,14 @@ def _contradictions(scenario: Scenario) -> Iterable[str]:
             yield f"calls.extra[{index}].bytes must lie between 1 kB and 4 GiB, the most that a WAV header can state"
 
 
+def _too_many_digital(scenario: Scenario) -> Iterable[str]:
+    calls, digital = scenario.calls.count + len(scenario.calls.extra), scenario.digital
+    if digital.screens > calls:
+        yield f"digital.screens asks for the screens of {digital.screens} calls, and there are {calls}"
+    if digital.too_large > digital.emails:
+        yield f"digital.too_large asks for {digital.too_large} e-mails, and digital.emails makes {digital.emails}"
+
+
 def _fixes_begins(scenario: Scenario) -> list[str]:
     """Paths of what holds only as long as calls begin when they were planned to."""
     calls = scenario.calls
@@ -327,6 +345,7 @@ def _fixes_begins(scenario: Scenario) -> list[str]:
         "calls.head_start": calls.head_start,
         "calls.end_together": calls.end_together,
         "calls.extra": calls.extra,
+        "digital": scenario.digital != Digital(),
         "transcripts": scenario.transcripts,
     }
     return [path for path, asked in found.items() if asked]

@@ -30,6 +30,7 @@ from genesys_sync_simulator.api import (
     transcription_settings,
     transcripts,
     uploads,
+    written,
 )
 from genesys_sync_simulator.api.middleware import gate
 from genesys_sync_simulator.conductor import Conductor, make_media, watch
@@ -50,6 +51,7 @@ _AREAS = (
     batch,
     analytics,
     media,
+    written,
     recording_control,
     store,
     uploads,

@@ -6,14 +6,27 @@ platform does. Names and numbers are in here on purpose: they are what a client 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from genesys_sync_simulator.clock import iso
 from genesys_sync_simulator.control import Directive, state_at
+from genesys_sync_simulator.digital.content import subject
 from genesys_sync_simulator.plan import CallPlan, Leg, Plan
 
 Json = dict[str, Any]
+
+MEDIA: Mapping[str, str] = {"voice": "calls", "chat": "chats", "message": "messages", "email": "emails"}
+"""Below which name a participant's media are listed, and the topics of one medium end."""
+PROVIDERS: Mapping[str, str] = {
+    "voice": "Edge",
+    "chat": "PureCloud Webchat v2",
+    "message": "PureCloud Messaging",
+    "email": "PureCloud Email",
+}
+_OF_SOUND = ("recording", "recordingState", "recordersState", "muted", "confined", "securePause")
+"""What a written medium does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,13 @@ class View:
 
     def recording_now(self, leg: Leg) -> bool:
         """Whether this leg's sound is being recorded at the moment."""
-        return leg.recording is not None and leg.connected <= self.offset < leg.ended
+        return leg.recording is not None and not leg.recording.written and leg.connected <= self.offset < leg.ended
+
+    @property
+    def subject(self) -> str | None:
+        """An e-mail's."""
+        script = next((leg.recording.script for leg in self.call.legs if leg.recording is not None), None)
+        return subject(script) if self.call.media == "email" and script is not None else None
 
     def leg_state(self, leg: Leg) -> str:
         """The published `recordingState` of one leg."""
@@ -84,15 +103,16 @@ def _without_nothing(values: Json) -> Json:
 
 
 def _media(view: View, session: str, connected: float, ended: float, leg: Leg | None, *, agent: bool) -> Json:
-    """One entry of `participants[].calls[]`."""
+    """One entry of `participants[].calls[]`, or of what stands there for another medium."""
     call = view.call
     state = view.leg_state(leg) if leg is not None else "none"
     outer, inner = {"name": call.customer_name, "address": call.ani}, {"name": leg.agent.name if leg else "Queue", "address": call.dnis}
     own, other = (inner, outer) if agent else (outer, inner)
-    return _without_nothing(
+    shown = _without_nothing(
         {
             "id": session,
             "state": view.state(connected, ended),
+            "subject": view.subject,
             "initialState": "alerting",
             "direction": "inbound",
             "recording": state == "active",
@@ -108,7 +128,7 @@ def _media(view: View, session: str, connected: float, ended: float, leg: Leg | 
             "confined": False,
             "held": False,
             "securePause": state == "paused",
-            "provider": "Edge",
+            "provider": PROVIDERS[call.media],
             "self": _address(own),
             "other": _address(other),
             "connectedTime": view.at(connected),
@@ -116,6 +136,7 @@ def _media(view: View, session: str, connected: float, ended: float, leg: Leg | 
             "disconnectType": _disconnect_type(view, ended, agent=agent),
         }
     )
+    return shown if call.media == "voice" else {key: value for key, value in shown.items() if key not in _OF_SOUND}
 
 
 def _address(party: Json) -> Json:
@@ -199,7 +220,7 @@ def _agent(view: View, leg: Leg) -> Json:
 
 def _screen_state(view: View, leg: Leg) -> str | None:
     """Follows the call's recording; nobody can start or stop it from outside."""
-    if not view.screen or view.offset < leg.connected:
+    if not (view.screen or leg.screen is not None) or view.offset < leg.connected:
         return None
     if view.offset >= leg.ended:
         return "stopped"
@@ -215,7 +236,7 @@ def generic(view: View) -> Json:
     for participant in body["participants"]:
         for name in ("startTime", "ani", "dnis"):
             participant.pop(name, None)
-        for media in participant["calls"]:
+        for media in participant[MEDIA[view.call.media]]:
             media.pop("recordingId", None)
     return body
 
@@ -223,7 +244,7 @@ def generic(view: View) -> Json:
 def _nested(view: View) -> Json:
     return {
         "id": view.call.id,
-        "participants": [_without_nothing({**part, "calls": media}) for part, media in _parts(view)],
+        "participants": [_without_nothing({**part, MEDIA[view.call.media]: media}) for part, media in _parts(view)],
         "recordingState": view.recording_state,
         "securePause": view.secure_pause,
         "address": view.call.ani,
@@ -232,7 +253,7 @@ def _nested(view: View) -> Json:
 
 
 def calls(view: View) -> Json:
-    """The body of the `.calls` topics: one flat participant for each of its calls."""
+    """The body of the `.calls` topics, and of those of other media: one flat participant for each of its calls."""
     participants = []
     for part, media in _parts(view):
         flat = {key: value for key, value in part.items() if key not in ("userId", "queueId", "wrapup")}
@@ -241,7 +262,7 @@ def calls(view: View) -> Json:
         if "queueId" in part:
             flat["queue"] = {"id": part["queueId"]}
         newest = media[-1]
-        kept = ("state", "direction", "muted", "confined", "held", "securePause", "provider", "disconnectType")
+        kept = ("state", "direction", "muted", "confined", "held", "securePause", "provider", "subject", "disconnectType")
         flat |= {key: newest.get(key) for key in (*kept, "recording", "recordingState", "recordersState")}
         flat["wrapup"] = part.get("wrapup")
         participants.append(_without_nothing(flat))
@@ -277,11 +298,12 @@ def customer_end(view: View) -> Json:
         "participantId": call.customer_participant_id,
         "sessionId": last.customer_session_id,
         "disconnectType": "ENDPOINT",
-        "mediaType": "VOICE",
-        "provider": "Edge",
+        "mediaType": call.media.upper(),
+        "provider": PROVIDERS[call.media],
         "direction": "INBOUND",
         "ani": call.ani,
         "dnis": call.dnis,
+        **({} if view.subject is None else {"subject": view.subject}),
         "interactingDurationMs": round((last.ended - last.connected) * 1000),
         "divisionId": view.plan.division_id,
         "conversationExternalContactIds": [],
@@ -293,7 +315,7 @@ def frames(view: View) -> list[tuple[str, Json]]:
     whole, flat = generic(view), calls(view)
     found: list[tuple[str, Json]] = []
     for prefix in [f"v2.routing.queues.{queue}" for queue in view.queue_ids] + [f"v2.users.{user}" for user in view.user_ids]:
-        found += [(f"{prefix}.conversations", whole), (f"{prefix}.conversations.calls", flat)]
+        found += [(f"{prefix}.conversations", whole), (f"{prefix}.conversations.{MEDIA[view.call.media]}", flat)]
     if view.offset == view.call.ended:
         found.append((f"v2.detail.events.conversation.{view.call.id}.customer.end", customer_end(view)))
     return found

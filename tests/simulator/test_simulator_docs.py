@@ -30,6 +30,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "simulator.md").read_
         "_TRANSCRIPTS",
         "_PLANTED",
         "_PROVIDERS",
+        "_DIGITAL",
     ],
 )
 def test_every_key_of_a_scenario_is_on_the_page(name: str) -> None:

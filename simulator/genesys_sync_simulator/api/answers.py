@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from genesys_sync_simulator.oauth import Token
-from genesys_sync_simulator.platform import Platform
+from genesys_sync_simulator.platform import Platform, encoded
 
 Json = dict[str, Any]
 Operation = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -78,7 +78,7 @@ def get(path: str, operation: Operation) -> web.RouteDef:
 def reply(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(
-        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
+        body=encoded(body),
         status=status,
         headers=headers,
         content_type="application/json",

@@ -8,8 +8,8 @@ from math import ceil
 from aiohttp import web
 
 from genesys_sync_simulator.api.answers import VIEW_RECORDINGS, ApiError, Json, body, found, get, is_id, reply, token
-from genesys_sync_simulator.audio import CONTENT_TYPES
 from genesys_sync_simulator.batch import Item, Job, problem, without_repeats
+from genesys_sync_simulator.media import content_type
 from genesys_sync_simulator.platform import Platform
 from genesys_sync_simulator.world import FETCHABLE
 
@@ -87,9 +87,15 @@ def _results(platform: Platform, item: Item, at: float, *, permitted: bool) -> l
         return _refused(platform, named, "The permission to view the recording is missing.")
     if state not in FETCHABLE:
         return _refused(platform, named, f"The recording is not available: its file state is {state}.")
+    if recording.written:
+        if platform.scenario.digital.in_batches != "json":
+            return _refused(platform, named, "The recording has no media to download.")
+        path = f"/media/written/{recording.id}/recording.json"
+        url = platform.base_url + platform.presigner.sign(path, now=platform.now(), life=platform.rules.url_life)
+        return [{**named, "resultUrl": url, "contentType": "application/json;charset=UTF-8"}]
     kind = recording.format
     return [
-        {**named, "resultUrl": platform.media_url(recording, part, kind), "contentType": CONTENT_TYPES[kind]}
+        {**named, "resultUrl": platform.media_url(recording, part, kind), "contentType": content_type(recording, kind)}
         for part in range(recording.parts)
     ]
 

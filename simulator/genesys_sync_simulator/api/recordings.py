@@ -26,6 +26,7 @@ from genesys_sync_simulator.api.answers import (
     several,
 )
 from genesys_sync_simulator.clock import iso, parse_iso
+from genesys_sync_simulator.digital.body import RETENTION, metadata, whole, written
 from genesys_sync_simulator.media import Key
 from genesys_sync_simulator.plan import CallPlan, RecordingPlan
 from genesys_sync_simulator.platform import Platform
@@ -33,23 +34,22 @@ from genesys_sync_simulator.scenario import FORMATS
 from genesys_sync_simulator.world import FETCHABLE
 
 _CONVERSATION = "/api/v2/conversations/{conversationId}"
-_RETENTION = 365 * 86_400.0
 
 
 def routes(platform: Platform) -> list[web.RouteDef]:
     """Operations of recordings."""
 
-    async def metadata(request: web.Request) -> web.Response:
+    async def listed_metadata(request: web.Request) -> web.Response:
         need_any(request, *VIEW_RECORDINGS)
         now = platform.now()
         call = _call(platform, request, now)
-        return reply([_metadata(platform, call, recording, state) for recording, state in platform.world.listed(call, now)])
+        return reply([metadata(platform.world, call, one, state, now) for one, state in platform.world.listed(call, now)])
 
     async def metadata_of_one(request: web.Request) -> web.Response:
         need_any(request, *VIEW_RECORDINGS)
         now = platform.now()
         call = _call(platform, request, now)
-        return reply(_metadata(platform, call, *_recording(platform, call, request, now)))
+        return reply(metadata(platform.world, call, *_recording(platform, call, request, now), now))
 
     async def recordings(request: web.Request) -> web.Response:
         _need_view(request)
@@ -85,7 +85,7 @@ def routes(platform: Platform) -> list[web.RouteDef]:
         return reply(await _whole(platform, call, one, platform.world.state(one, now) or state, None))
 
     return [
-        get(_CONVERSATION + "/recordingmetadata", metadata),
+        get(_CONVERSATION + "/recordingmetadata", listed_metadata),
         get(_CONVERSATION + "/recordingmetadata/{recordingId}", metadata_of_one),
         get(_CONVERSATION + "/recordings", recordings),
         get(_CONVERSATION + "/recordings/{recordingId}", recording),
@@ -130,7 +130,7 @@ async def _wait(platform: Platform, request: web.Request, recording: RecordingPl
     longer than one request waits, and clients must know the 202.
     """
     most = number(request, "maxWaitMs", 0, low=0, high=60_000) / 1000
-    if kind is None or kind == recording.format or state not in FETCHABLE:
+    if kind is None or kind == recording.format or recording.media != "audio" or state not in FETCHABLE:
         return 0.0
     key = Key(recording.id, 0, kind)
     due = platform.transcodes.setdefault(key, platform.now() + platform.rules.transcode_time)
@@ -138,71 +138,24 @@ async def _wait(platform: Platform, request: web.Request, recording: RecordingPl
     return max(0.0, due - platform.now())
 
 
-def _common(platform: Platform, call: CallPlan, recording: RecordingPlan, state: str) -> Json:
-    world = platform.world
-    ended = world.moment(recording.ended)
-    kept = world.kept_until.get(recording.id, ended)
-    fields: Json = {
-        "id": recording.id,
-        "name": "",
-        "conversationId": call.id,
-        "path": "",
-        "endTime": iso(ended),
-        "media": "audio",
-        "mediaSubtype": "Trunk",
-        "annotations": [],
-        "fileState": state,
-        "archiveMedium": "CLOUDARCHIVE" if state in ("ARCHIVED", "RESTORING", "RESTORED") else None,
-        "archiveDate": iso(kept) if state in ("ARCHIVED", "RESTORING", "RESTORED") else None,
-        "restoreExpirationTime": iso(kept) if state == "RESTORED" else None,
-        "deleteDate": iso(platform.now() if state == "DELETED" else ended + _RETENTION),
-        "sessionId": recording.session_id,
-    }
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-def _metadata(platform: Platform, call: CallPlan, recording: RecordingPlan, state: str) -> Json:
-    """RecordingMetadata: no `startTime` for sound, and annotations only once AVAILABLE."""
-    fields = _common(platform, call, recording, state)
-    if state != "AVAILABLE":
-        del fields["annotations"]
-    return {**fields, "region": "us-east-1", "selfUri": f"/api/v2/conversations/{call.id}/recordingmetadata/{recording.id}"}
-
-
 async def _whole(
     platform: Platform, call: CallPlan, recording: RecordingPlan, state: str, kind: str | None, *, file_name: str = ""
 ) -> Json:
-    """Recording, with presigned addresses when a format was asked for and the media can be fetched."""
-    world = platform.world
-    playable = kind is not None and state in FETCHABLE
+    """Recording, with presigned addresses when a format was asked for and the media can be fetched; what is written has none."""
+    world, now = platform.world, platform.now()
+    if recording.written:
+        return written(world, platform.scenario, call, recording, state, now)
     uris: Json | None = None
     size = 0
-    if kind is not None and playable:
+    if kind is not None and state in FETCHABLE:
+        kind = recording.format if recording.media == "screen" else kind
         parts = [await platform.object(recording, part, kind) for part in range(recording.parts)]
         size = sum(part.size for part in parts)
         uris = {
             str(part): {"mediaUri": platform.media_url(recording, part, kind, file_name=file_name), "waveformData": []}
             for part in range(recording.parts)
         }
-    return {
-        **_common(platform, call, recording, state),
-        "startTime": iso(world.moment(recording.began)),
-        "originalRecordingStartTime": iso(world.moment(recording.began)),
-        "creationTime": iso(world.moment(recording.appears)),
-        "mediaUris": uris,
-        "outputDurationMs": round(recording.seconds * 1000) if playable else 0,
-        "outputSizeInBytes": size,
-        "users": [
-            {"id": leg.agent.id, "name": leg.agent.name}
-            for leg in call.legs
-            if leg.recording is not None and leg.recording.id == recording.id
-        ],
-        "recordingFileRole": "CUSTOMER_EXPERIENCE",
-        "associatedConversationIds": [],
-        "maxAllowedRestorationsForOrg": 10_000,
-        "remainingRestorationsAllowedForOrg": 10_000,
-        "selfUri": f"/api/v2/conversations/{call.id}/recordings/{recording.id}",
-    }
+    return whole(world, call, recording, state, now, uris=uris, size=size)
 
 
 def _edit_retention(platform: Platform, recording: RecordingPlan, state: str, document: Any, now: float) -> None:
@@ -233,7 +186,7 @@ def _retention_query(platform: Platform) -> Any:
         rows = []
         for call in platform.world.calls(now):
             for recording, state in platform.world.listed(call, now):
-                expiry = platform.world.moment(recording.ended) + _RETENTION
+                expiry = platform.world.moment(recording.ended) + RETENTION
                 if state != "DELETED" and expiry <= now + days * 86_400:
                     creation = iso(platform.world.moment(recording.appears))
                     row = {"conversationId": call.id, "recordingId": recording.id, "deleteDate": iso(expiry), "creationTime": creation}

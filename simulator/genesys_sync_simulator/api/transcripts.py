@@ -61,7 +61,7 @@ def _analytics_routes(platform: Platform) -> list[web.RouteDef]:
                 "sentimentTrend": 0.0,
                 "sentimentTrendClass": "NoChange" if score else "NotCalculated",
                 "empathyScores": [],
-                "participantMetrics": speaking_shares(known),
+                **({"participantMetrics": speaking_shares(known)} if known[0].call.media == "voice" else {}),
             }
         )
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from genesys_sync_simulator.clock import Clock
+from genesys_sync_simulator.digital.plan import with_digital
 from genesys_sync_simulator.plan import make
 from genesys_sync_simulator.providers import at_once, by_job
 from genesys_sync_simulator.providers.desk import Desk
@@ -21,7 +22,7 @@ from genesys_sync_simulator.speech.plan import spoken
 
 def assemble(scenario: Scenario, clock: Clock) -> Desk:
     """Providers that understand what is said in a scenario's calls."""
-    plan, _ = spoken(scenario, make(scenario))
+    plan, _ = spoken(scenario, with_digital(scenario, make(scenario)))
     return Desk(scenario.providers, clock, Recogniser(plan.recordings))
 
 

@@ -10,6 +10,7 @@ import random
 from itertools import groupby, pairwise
 from typing import Any
 
+from genesys_sync_simulator.digital.content import subject
 from genesys_sync_simulator.plan import Plan
 from genesys_sync_simulator.speech.plan import TranscriptPlan
 from genesys_sync_simulator.speech.script import EXTERNAL, Utterance, Word
@@ -34,13 +35,15 @@ def contents(plan: Plan, transcript: TranscriptPlan, started_at: float) -> Json:
         _part(plan, transcript, chance, language, list(utterances), origin)
         for language, utterances in groupby(transcript.script.utterances, key=lambda utterance: utterance.language)
     ]
+    if call.media != "voice":
+        parts = [_written(plan, transcript, origin)]
     if transcript.with_message:
         parts.append(_message(plan, transcript, chance, began + _ms(transcript.script.seconds)))
     return {
         "organizationId": plan.organization_id,
         "conversationId": call.id,
         "communicationId": transcript.session_id,
-        "mediaType": "call",
+        "mediaType": "call" if call.media == "voice" else call.media,
         "conversationStartTime": _ms(started_at + call.began),
         "startTime": began,
         "duration": _duration(transcript.script.seconds),
@@ -164,6 +167,24 @@ def _acoustic(utterances: list[Utterance], origin: int) -> list[Json]:
             event = {"eventType": "silence", "offsetMs": _ms(before.end), "startTimeMs": origin + _ms(before.end), "durationMs": length}
             found.append({**event, "participant": EXTERNAL})
     return found
+
+
+def _written(plan: Plan, transcript: TranscriptPlan, origin: int) -> Json:
+    """What was written instead of spoken: one phrase a message, as it was typed; no words, no durations."""
+    media, script = transcript.call.media, transcript.script
+    kind: Json = {"email": {"subject": subject(script)}, "message": {"messageType": "sms"}}.get(media, {})
+    phrases = [
+        {
+            "phraseIndex": number,
+            "participantPurpose": utterance.speaker,
+            "text": utterance.decorated,
+            "startTimeMs": origin + _ms(utterance.start),
+            "type": "text",
+        }
+        for number, utterance in enumerate(script.utterances)
+    ]
+    part = {"transcriptId": transcript_id(transcript), "language": script.languages[0], "programId": plan.division_id}
+    return {**part, "startTime": origin, **kind, "phrases": phrases}
 
 
 def _message(plan: Plan, transcript: TranscriptPlan, chance: random.Random, at: int) -> Json:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from genesys_sync_simulator.plan import CallPlan, Leg, Plan
 from genesys_sync_simulator.scenario import Scenario
+from genesys_sync_simulator.scenario_digital import REASONS_WRITTEN
 from genesys_sync_simulator.scenario_speech import PLANTED_KINDS, Span, Transcripts
 from genesys_sync_simulator.speech import facts, script
 from genesys_sync_simulator.speech.facts import Spoken
@@ -42,27 +43,36 @@ class TranscriptPlan:
         return random.Random(f"transcript {self.session_id}")
 
 
+_SPOKEN, _WRITTEN = "", " written"
+"""Draws of their own: what is said in the calls is the same with and without anything written."""
+
 Transcribed = Mapping[str, TranscriptPlan]
 """By the id of the customer's session, which is the communication's id."""
 
 
 def spoken(scenario: Scenario, plan: Plan) -> tuple[Plan, Transcribed]:
-    """The plan with what is said in each recording, and the transcripts. Unchanged and empty when the scenario has no table for them."""
-    rules = scenario.transcripts
-    if rules is None:
-        return plan, {}
+    """The plan with what is said or written in each recording, and the transcripts. Without a table for them there are none, and only
+    what is written has words."""
+    asked = scenario.transcripts
+    rules = asked or Transcripts()
     legs = [(call, leg) for call in plan.calls for leg in call.legs if leg.recording is not None and not leg.recording.size]
-    outcomes = _outcomes(scenario, rules, len(legs))
-    told = _told(scenario, rules, [leg for _, leg in legs])
+    said, typed = [pair for pair in legs if pair[0].media == "voice"], [pair for pair in legs if pair[0].media != "voice"]
     spoilt = scenario.faults.count("offset_times")
     found: dict[str, TranscriptPlan] = {}
-    for number, ((call, leg), (late, reason)) in enumerate(zip(legs, outcomes, strict=True)):
-        one = _one(scenario, rules, call, leg, number, late=late, reason=reason, told=told.get(number, ()))
-        if reason is None and spoilt:
-            one, spoilt = replace(one, offset_times=True), spoilt - 1
-        found[one.session_id] = one
+    for kind, pairs, reasons in ((_SPOKEN, said if asked else [], rules.never_reasons), (_WRITTEN, typed, _reasons_written(rules))):
+        outcomes = _outcomes(scenario, rules, len(pairs), reasons, kind)
+        told = _told(scenario, rules, len(pairs), kind)
+        for number, ((call, leg), (late, reason)) in enumerate(zip(pairs, outcomes, strict=True)):
+            one = _one(scenario, rules, call, leg, number, late=late, reason=reason, told=told.get(number, ()))
+            if reason is None and spoilt:
+                one, spoilt = replace(one, offset_times=True), spoilt - 1
+            found[one.session_id] = one
     calls = tuple(_rewritten(call, found) for call in plan.calls)
-    return replace(plan, calls=calls), found
+    return replace(plan, calls=calls), found if asked else {}
+
+
+def _reasons_written(rules: Transcripts) -> tuple[str, ...]:
+    return tuple(reason for reason in rules.never_reasons if reason in REASONS_WRITTEN) or REASONS_WRITTEN
 
 
 def _one(
@@ -76,7 +86,8 @@ def _one(
     language = rules.languages[number % len(rules.languages)]
     others = [name for name in LANGUAGES if name != language]
     changes_to = chance.choice(others) if chance.random() < rules.language_changes else None
-    said = _script(chance, rules, recording.seconds, language, changes_to, reason, told)
+    forms = rules.planted.forms if call.media == "voice" else ("digits",)
+    said = _script(chance, rules, recording.seconds, language, changes_to, reason, told, forms)
     span = rules.late_after if late else rules.ready_after
     return TranscriptPlan(
         session_id=leg.customer_session_id,
@@ -87,7 +98,7 @@ def _one(
         ready_at=round(call.ended + _drawn(chance, span), 3),
         late=late,
         reason=reason,
-        with_message=chance.random() < rules.messages,
+        with_message=chance.random() < rules.messages and call.media == "voice",
         missing_fields=rules.missing_fields,
     )
 
@@ -100,13 +111,14 @@ def _script(
     changes_to: str | None,
     reason: str | None,
     told: tuple[str, ...],
+    forms: tuple[str, ...],
 ) -> Script:
     if reason == "no_speech":
         return Script(seconds)
     facts_told: list[Spoken] = []
     for kind in told:
         value = facts.draw(chance, kind, card_valid=rules.planted.card_valid)
-        facts_told.append(facts.speak(chance, value, chance.choice(rules.planted.forms), LANGUAGES[language]))
+        facts_told.append(facts.speak(chance, value, chance.choice(forms), LANGUAGES[language]))
     said = script.write(chance, seconds, language, changes_to=changes_to, told=facts_told, brief=reason == "too_short")
     if reason == "language":
         said = replace(said, utterances=tuple(replace(one, language=UNSUPPORTED) for one in said.utterances))
@@ -117,22 +129,22 @@ def _drawn(chance: random.Random, span: Span) -> float:
     return chance.uniform(span.low, span.high)
 
 
-def _outcomes(scenario: Scenario, rules: Transcripts, count: int) -> list[tuple[bool, str | None]]:
+def _outcomes(scenario: Scenario, rules: Transcripts, count: int, why: tuple[str, ...], kind: str) -> list[tuple[bool, str | None]]:
     """Late or not, and the reason for never; exactly the shares asked for, in an order that the seed decides."""
     never, late = round(count * rules.never), round(count * rules.late)
-    reasons = [(False, rules.never_reasons[number % len(rules.never_reasons)]) for number in range(never)]
+    reasons = [(False, why[number % len(why)]) for number in range(never)]
     outcomes: list[tuple[bool, str | None]] = [*reasons, *[(True, None)] * late, *[(False, None)] * max(0, count - never - late)]
     outcomes = outcomes[:count]
-    random.Random(f"transcripts {scenario.seed}").shuffle(outcomes)
+    random.Random(f"transcripts {scenario.seed}{kind}").shuffle(outcomes)
     return outcomes
 
 
-def _told(scenario: Scenario, rules: Transcripts, legs: list[Leg]) -> dict[int, tuple[str, ...]]:
+def _told(scenario: Scenario, rules: Transcripts, legs: int, medium: str) -> dict[int, tuple[str, ...]]:
     """Which kinds of personal data are spoken in which of the recorded legs; exactly the shares asked for."""
     told: dict[int, tuple[str, ...]] = {}
     for kind in PLANTED_KINDS:
-        count = round(len(legs) * getattr(rules.planted, kind))
-        for number in random.Random(f"planted {kind} {scenario.seed}").sample(range(len(legs)), count):
+        count = round(legs * getattr(rules.planted, kind))
+        for number in random.Random(f"planted {kind} {scenario.seed}{medium}").sample(range(legs), count):
             told[number] = (*told.get(number, ()), kind)
     return told
 

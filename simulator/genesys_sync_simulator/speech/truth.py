@@ -15,6 +15,7 @@ def lines(transcript: TranscriptPlan, started_at: float) -> Iterator[tuple[str, 
     script = transcript.script
     named = {
         "conversationId": transcript.call.id,
+        "media": transcript.call.media,
         "communicationId": transcript.session_id,
         "recordingId": transcript.recording_id,
     }
@@ -33,7 +34,8 @@ def lines(transcript: TranscriptPlan, started_at: float) -> Iterator[tuple[str, 
         },
     )
     for planted in script.planted:
-        yield "planted", {**named, **_planted(script, planted)}
+        told = _planted(script, planted)
+        yield "planted", {**named, **told, **({} if transcript.call.media == "voice" else {"channel": None, "words": []})}
 
 
 def _planted(script: Script, planted: Planted) -> dict[str, Any]:
