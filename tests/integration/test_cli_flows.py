@@ -103,7 +103,7 @@ async def test_what_was_left_is_said(call: Call, capsys: pytest.CaptureFixture[s
         (["publish", "Nix"], 69, "the platform has no flow named Nix"),
         (["publish", "Main", "Nix"], 69, "the platform has no flow named Nix"),
         (["publish", "--using-prompt", "nix"], 69, "the platform has no prompt named nix"),
-        (["forget"], 64, "invalid choice"),
+        (["forget"], 64, "there is no action 'forget'"),
     ],
 )
 async def test_each_wrong_word_is_one_sentence_and_nothing_is_touched(

@@ -212,8 +212,8 @@ async def test_without_a_handler_that_would_resume_nothing_is_paused(
         (["pause", ID, "--resume-after", "4s"], "must be from 5s to 24h"),
         (["pause", ID, "--resume-after", "25h"], "must be from 5s to 24h"),
         (["pause", ID, "--reason", "two\nlines"], "one line"),
-        (["resume", ID, "--resume-after", "90s"], "unrecognized arguments"),
-        (["forget", ID], "invalid choice"),
+        (["resume", ID, "--resume-after", "90s"], "there is no option --resume-after"),
+        (["forget", ID], "there is no action 'forget'"),
     ],
 )
 def test_wrong_usage_is_64_with_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

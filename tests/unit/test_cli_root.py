@@ -55,6 +55,26 @@ def test_wrong_usage_is_64(words: list[str], capsys: pytest.CaptureFixture[str])
     assert "usage:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["stauts"], "genesys-sync: there is no command 'stauts' (did you mean status?); `genesys-sync --help` shows them"),
+        (["--setings", "x", "status"], "genesys-sync: there is no option --setings (did you mean --settings?)"),
+        (["--set=a=b", "xyz", "status"], "genesys-sync: there is no command 'xyz'; "),
+        (["status", "--jsno=x"], "genesys-sync status: there is no option --jsno (did you mean --json?)"),
+        (["status", "now"], "genesys-sync status: 'now' is one word too many; "),
+        (["dead-letters"], "genesys-sync dead-letters: say which: list, show, replay"),
+        (["dead-letters", "lsit"], "genesys-sync dead-letters: there is no action 'lsit' (did you mean list?)"),
+        (["dead-letters", "list", "--resaon", "X"], "genesys-sync dead-letters list: there is no option --resaon (did you mean --reason?)"),
+    ],
+)
+def test_a_misspelt_word_is_named_with_what_was_probably_meant(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 64
+    usage, *_, said = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: ")
+    assert said.startswith(sentence)
+
+
 @pytest.mark.parametrize("word", ["--help", "--version", "nonsense"])
 def test_words_that_run_no_command_import_none(word: str) -> None:
     """Shells complete by `--help` and monitors ask for the version: neither waits for settings, loop or ledger to be imported."""

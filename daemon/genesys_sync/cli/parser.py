@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Final, NoReturn
 
-from genesys_sync.errors import EX_USAGE
+from genesys_sync.cli.misspelt import Parser
 
 COMMANDS: Final[Mapping[str, str]] = {
     "run": "run the daemon until it is told to stop",
@@ -27,17 +26,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "transcribe": "have a recording or a file transcribed by a speech provider",
     "transcription": "the platform's own transcription: show it, or switch it on",
     "verify": "prove that archive and audit trail are unaltered",
+    "evidence": "everything about one conversation in one file that a stranger can check",
     "audit-key": "print the public key that checkpoints are signed with",
 }
 """Every command and what it does, in the order of `--help`. Each is a module of its name beside this one."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage ends with 64 (EX_USAGE), as sysexits(3) says, instead of 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(EX_USAGE, f"{self.prog}: {message}\n")
 
 
 class _Version(argparse.Action):
@@ -53,7 +45,7 @@ class _Version(argparse.Action):
 def build_parser(asked: Collection[str]) -> argparse.ArgumentParser:
     """The parser of the command line. It knows every command, and the options of those whose names are among `asked`, such as the words
     of one call."""
-    parser = _Parser(
+    parser = Parser(
         prog="genesys-sync",
         description="Keeps a contact centre's Genesys Cloud recordings in step with its own verified archive.",
         allow_abbrev=False,
