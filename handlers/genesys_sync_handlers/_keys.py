@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 SIDECAR_SUFFIX = "json"
+GIVEN = "media"
+"""The name, but for its ending, of a file that was given to be transcribed, in its request's folder."""
 
 _EXTENSIONS = {
     "audio/wav": "wav",

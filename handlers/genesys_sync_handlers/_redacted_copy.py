@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
 from genesys_sync.plugin import Storage
-from genesys_sync_handlers._keys import sidecar_key
-from genesys_sync_handlers._spans import redacted_key
+from genesys_sync_handlers._keys import GIVEN, SIDECAR_SUFFIX, sidecar_key
+from genesys_sync_handlers._spans import redacted_key, spans_folder
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose sound it is, and where what belongs to it lies.
+
+    name        the recording's id; of a file that was given to be transcribed, its request's
+    state       what tells its events from those of others, besides the recording's id
+    noted       the sidecar of the original; a given file has one in quarantine alone
+    spans       the folder of its spans, and of its redacted copy
+    identities  under which its spans lie there; the communication's id comes to them where the sidecar tells it
+    """
+
+    name: str
+    state: str
+    noted: str
+    spans: str
+    identities: Sequence[str]
+
+    @property
+    def copy(self) -> str:
+        """The sidecar of the redacted copy."""
+        return redacted_key(self.noted)
+
+    @classmethod
+    def recording(cls, day: date, conversation_id: str, recording_id: str) -> Self:
+        return cls(recording_id, "", sidecar_key(day, conversation_id, recording_id), spans_folder(day, conversation_id), (recording_id,))
+
+    @classmethod
+    def given(cls, folder: str) -> Self:
+        """`folder` is the request's, in the archive."""
+        name = folder.rpartition("/")[2]
+        return cls(name, name, f"{folder}/{GIVEN}.{SIDECAR_SUFFIX}", redacted_key(folder), (GIVEN,))
 
 
 def copy_sidecar_key(day: date, conversation_id: str | None, recording_id: str) -> str:

@@ -1,7 +1,8 @@
 """What is to be silenced in a recording, and where that is written down between the redaction of a transcript and the muting. Pure.
 
-The spans file of a recording, JSON: `{"schema": 1, "transcripts": {"<key of the redacted transcript>": [[start, end, channel], …]}}`,
-times in seconds from the recording's start, channel -1 for all of them.
+A spans file belongs to one recording and one transcript, so that whoever writes it needs to read nothing first, and writers in several
+processes lose nothing of each other's: `{"schema": 1, "transcripts": {"<key of the redacted transcript>": [[start, end, channel], …]}}`,
+times in seconds from the recording's start, channel -1 for all of them. What is silenced is what all files of the recording say together.
 """
 
 from __future__ import annotations
@@ -20,11 +21,24 @@ Stretch = tuple[float, float, int]
 """Start and end in seconds, and the channel from 0, or ALL."""
 
 _SCHEMA = 1
+_ENDING = ".spans.json"
 
 
-def spans_key(day: date, conversation_id: str, identity: str) -> str:
-    """Where the spans of one recording lie; of a communication, where its transcript names no recording."""
-    return f"redacted/recordings/{day:%Y/%m/%d}/{conversation_id}/{identity}.spans.json"
+def spans_folder(day: date, conversation_id: str) -> str:
+    """Where the spans of a conversation's recordings lie."""
+    return redacted_key(f"recordings/{day:%Y/%m/%d}/{conversation_id}")
+
+
+def spans_key(folder: str, identity: str, transcript_key: str) -> str:
+    """Where one transcript's spans of one recording lie; of a communication, where the transcript names no recording."""
+    name = hashlib.sha256(transcript_key.encode()).hexdigest()[:16]
+    return f"{folder}/{identity}.{name}{_ENDING}"
+
+
+def spans_of(keys: Iterable[str], identities: Iterable[str]) -> list[str]:
+    """Those of the keys under which spans of one of these lie, of whichever transcript."""
+    named = tuple(f"{identity}." for identity in identities)
+    return [key for key in keys if key.endswith(_ENDING) and key.rpartition("/")[2].startswith(named)]
 
 
 def redacted_key(key: str) -> str:
@@ -32,10 +46,9 @@ def redacted_key(key: str) -> str:
     return f"redacted/{key}"
 
 
-def with_transcript(file: bytes | None, transcript_key: str, stretches: Iterable[Stretch]) -> bytes:
-    """The spans file with those of this transcript in place of what it said of it before."""
-    transcripts = {} if file is None else dict(_transcripts(file))
-    transcripts[transcript_key] = [list(stretch) for stretch in sorted(stretches)]
+def spans_file(transcript_key: str, stretches: Iterable[Stretch]) -> bytes:
+    """What this transcript says; the same for the same stretches."""
+    transcripts = {transcript_key: [list(stretch) for stretch in sorted(stretches)]}
     return orjson.dumps({"schema": _SCHEMA, "transcripts": transcripts}, option=orjson.OPT_SORT_KEYS)
 
 

@@ -1,7 +1,8 @@
 """Hides in the sound what was hidden in the transcript: a redacted copy of the recording, each channel by itself, proved sample by sample.
 
 Two things must be there, in whichever order they come: the verified recording, and the spans that `redact` wrote down for it. The
-recording's event waits for the spans; a transcript that comes later still has the copy made anew.
+recording's event waits for the spans; a transcript that comes later still has the copy made anew. A file that was given to be transcribed
+is treated like a recording: the request for its transcript is what brings it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -39,8 +40,8 @@ from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import quarantine_key, sidecar_key
 from genesys_sync_handlers._mute_job import Filling, Muted, MuteJob
 from genesys_sync_handlers._quarantine import read_sidecar, withheld
-from genesys_sync_handlers._redacted_copy import SCHEMA, announced, copy_sidecar_key, read_copy, stands
-from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_key, stretches_of, widened
+from genesys_sync_handlers._redacted_copy import SCHEMA, Whose, announced, read_copy, stands
+from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_of, stretches_of, widened
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._workers import Limits, WorkerBroken, Workers
 
@@ -83,23 +84,27 @@ class MuteConfig(HandlerConfig):
 class _Subject:
     """One recording, and what is known of it.
 
+    whose      its names and places
     media      what a copy is made from, an entry for each part: `key`, `sha256`, and `duration` where known
     originals  the parts as they were spoken; not the media where only an earlier copy is left
     made       what the sidecar of the copy that there is tells
+    replaced   the keys that are to go because of a copy of this very run, which a later transcript has overtaken
     """
 
-    recording_id: str
+    whose: Whose
     media: Sequence[Mapping[str, Any]]
     originals: Sequence[Mapping[str, Any]]
     stretches: Sequence[Stretch]
     made: Mapping[str, Any] | None
+    replaced: Sequence[str] = ()
 
 
 class Mute(Handler[MuteConfig]):
-    """`media.verified`, `transcript.redacted` → `media.redacted`; or `media.rejected`, of what cannot be redacted and must not stay."""
+    """`media.verified`, `transcript.redacted` and, of a given file, `transcription.requested` → `media.redacted`; or `media.rejected`, of
+    what cannot be redacted and must not stay."""
 
     config_type = MuteConfig
-    topics = (Topic.MEDIA_VERIFIED, Topic.TRANSCRIPT_REDACTED)
+    topics = (Topic.MEDIA_VERIFIED, Topic.TRANSCRIPT_REDACTED, Topic.TRANSCRIPTION_REQUESTED)
     # most deliveries wait for a transcript, which takes no place: only what decodes does
     policy = Policy(concurrency=_CORES + 2, timeout=timedelta(hours=6), attempts=10, time_limit=timedelta(days=14))
     _services: Services
@@ -118,6 +123,11 @@ class Mute(Handler[MuteConfig]):
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """Afterwards the redacted copy of each recording that the event is about agrees with all spans that are known of it."""
+        if event.topic == Topic.TRANSCRIPTION_REQUESTED:
+            source = event.body["source"]
+            if event.conversation_id is not None:
+                return Skip("a recording of the platform's has events of its own")
+            return await self._arrived(event, delivery, Whose.given(source["key"].rpartition("/")[0]), [source])
         heard = event.topic == Topic.MEDIA_VERIFIED
         wanted = [event.recording_id or ""] if heard else list(event.body["recordingIds"])
         named = wanted if event.conversation_id is None else [event.conversation_id, *wanted]
@@ -125,112 +135,108 @@ class Mute(Handler[MuteConfig]):
             raise PermanentError("the event's ids are not canonical lower-case UUIDs", code=ReasonCode.ID_INVALID)
         if heard:
             return await self._verified(event, delivery)
-        if event.conversation_id is None:
-            return Skip("this is no recording of the platform's")
-        emitted = [made for one in wanted if (made := await self._again(event, one)) is not None]
+        emitted = [made for whose in _of_transcript(event, wanted) if (made := await self._again(event, whose)) is not None]
         return Done(emitted) if emitted else Skip("no recording of this transcript has a redacted copy yet; its own event makes one")
 
     async def _verified(self, event: Event, delivery: Delivery) -> Outcome:
+        parts, recording_id = event.body["parts"], event.recording_id or ""
         if event.conversation_id is None:
-            return await self._unredacted(event, "a recording without a conversation has no transcript")
-        if not _sounding(event.body["parts"]):
-            return await self._unredacted(event, "nothing is heard in this recording")
-        async with self._alone(event.recording_id or ""):
-            if await self._begun(event):
-                return await self._unredacted(event, "no redacted transcript came")
-            media = event.body["parts"]
-            made = await self._made(event, event.recording_id or "")
-            subject = await self._subject(event, event.recording_id or "", media, [_identity(part) for part in media], made)
+            orphan = Whose(recording_id, "", sidecar_key(event.day, None, recording_id), "", ())
+            return await self._unredacted(event, orphan, parts, "a recording without a conversation has no transcript")
+        whose = Whose.recording(event.day, event.conversation_id, recording_id)
+        if not _sounding(parts):
+            return await self._unredacted(event, whose, parts, "nothing is heard in this recording")
+        return await self._arrived(event, delivery, whose, parts)
+
+    async def _arrived(self, event: Event, delivery: Delivery, whose: Whose, media: Sequence[Mapping[str, Any]]) -> Outcome:
+        async with self._alone(whose.name):
+            if await self._begun(event, media):
+                return await self._unredacted(event, whose, media, "no redacted transcript came")
+            made = await self._made(whose)
+            subject = await self._subject(whose, media, [_identity(part) for part in media], made)
             if subject is None:
                 waited = steady_now(self._services.clock) - delivery.created_at
                 if waited >= self.config.give_up:
-                    return await self._unredacted(event, "no redacted transcript came")
+                    return await self._unredacted(event, whose, media, "no redacted transcript came")
                 wait = self.config.ladder[min(delivery.snoozes, len(self.config.ladder) - 1)]
                 return Snooze("no redacted transcript yet", min(wait, self.config.give_up - waited))
             return Done((await self._copied(event, subject),))
 
-    async def _begun(self, event: Event) -> bool:
+    async def _begun(self, event: Event, media: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a run that was interrupted has begun to withhold this recording: a transcript that came since is too late."""
-        return await self._services.storage.size(quarantine_key(event.body["parts"][0]["key"], _revision(event))) is not None
+        return await self._services.storage.size(quarantine_key(media[0]["key"], _revision(event))) is not None
 
-    async def _unredacted(self, event: Event, why: str) -> Outcome:
+    async def _unredacted(self, event: Event, whose: Whose, media: Sequence[Mapping[str, Any]], why: str) -> Outcome:
         """What cannot be redacted stays, or lies in quarantine afterwards, its sidecar naming the reason."""
         if self.config.without_transcript == "keep":
             return Skip(f"{why}: the recording stays as it is")
         storage, revision, now = self._services.storage, _revision(event), self._services.now()
-        place = sidecar_key(event.day, event.conversation_id, event.recording_id or "")
         note = {"reason": _NO_TRANSCRIPT, "detail": why, "at": iso(now)}
-        sidecar = {**await read_sidecar(storage, place, revision), "rejected": note}
-        held = await withheld(storage, event.body["parts"], place, revision, noted=sidecar)
+        sidecar = {**await read_sidecar(storage, whose.noted, revision), "rejected": note}
+        held = await withheld(storage, media, whose.noted, revision, noted=sidecar)
         self._services.audit.record(
-            "recording.redact", event.recording_id or "", outcome="failure", revision=revision, reason=_NO_TRANSCRIPT, quarantine=held
+            "recording.redact", whose.name, outcome="failure", revision=revision, reason=_NO_TRANSCRIPT, quarantine=held
         )
         body = {"revision": revision, "reason": _NO_TRANSCRIPT, "detail": why, "quarantine": held}
-        rejected = event.derive(Topic.MEDIA_REJECTED, occurred_at=now, revision=revision, body=body)
+        rejected = event.derive(Topic.MEDIA_REJECTED, occurred_at=now, state=whose.state, revision=revision, body=body)
         return Done((rejected,), f"{_NO_TRANSCRIPT}: {why}")
 
-    async def _again(self, event: Event, recording_id: str) -> Event | None:
+    async def _again(self, event: Event, whose: Whose) -> Event | None:
         """The copy made anew because of a later transcript, or told of again if it was; None where there was none, or it is the
         first, which the recording's own event tells of, and knows this transcript."""
-        async with self._alone(recording_id):
-            made = await self._made(event, recording_id)
+        async with self._alone(whose.name):
+            made = await self._made(whose)
             if made is None:
                 return None
             originals = media = made["originals"]
             if None in [await self._services.storage.size(part["key"]) for part in originals]:
                 media = made["body"]["parts"]  # what was hidden before is hidden in the copy already
-            subject = await self._subject(event, recording_id, media, originals, made)
+            subject = await self._subject(whose, media, originals, made)
             if subject is None or (made["body"]["revision"] == 1 and made["digest"] == self._digest(subject.stretches)):
                 return None
             return await self._copied(event, subject)
 
     @asynccontextmanager
-    async def _alone(self, recording_id: str) -> AsyncGenerator[None]:
+    async def _alone(self, name: str) -> AsyncGenerator[None]:
         """Two events of one recording do not work on its copy at one time."""
-        lock = self._busy.setdefault(recording_id, anyio.Lock())
+        lock = self._busy.setdefault(name, anyio.Lock())
         try:
             async with lock:
                 yield
         finally:
             if not lock.statistics().tasks_waiting and not lock.locked():
-                self._busy.pop(recording_id, None)
+                self._busy.pop(name, None)
 
     async def _subject(
         self,
-        event: Event,
-        recording_id: str,
+        whose: Whose,
         media: Sequence[Mapping[str, Any]],
         originals: Sequence[Mapping[str, Any]],
         made: Mapping[str, Any] | None,
     ) -> _Subject | None:
         """None while no transcript has told of its spans."""
-        identities = [recording_id]
-        if (session := await self._session(event, recording_id)) is not None:
-            identities.append(session)
-        files = []
-        for identity in identities:
-            try:
-                key = spans_key(event.day, event.conversation_id or "", identity)
-                files.append(await self._services.storage.read(key, limit=_SPANS_LIMIT))
-            except FileNotFoundError:
-                continue
-        if not files:
-            return None
-        stretches = widened(stretches_of(files), margin=self.config.margin.total_seconds())
-        return _Subject(recording_id, media, originals, stretches, made)
+        stretches = await self._stretches(whose)
+        return None if stretches is None else _Subject(whose, media, originals, stretches, made)
 
-    async def _session(self, event: Event, recording_id: str) -> str | None:
+    async def _stretches(self, whose: Whose) -> list[Stretch] | None:
+        """What all transcripts of the recording say, margins included; None where none has said anything."""
+        session, storage = await self._session(whose), self._services.storage
+        identities = whose.identities if session is None else (*whose.identities, session)
+        files = [await storage.read(key, limit=_SPANS_LIMIT) for key in spans_of(await storage.listed(whose.spans), identities)]
+        return widened(stretches_of(files), margin=self.config.margin.total_seconds()) if files else None
+
+    async def _session(self, whose: Whose) -> str | None:
         """The communication that the recording belongs to, as its sidecar in the archive tells."""
         try:
-            sidecar = orjson.loads(await self._services.storage.read(sidecar_key(event.day, event.conversation_id, recording_id)))
+            sidecar = orjson.loads(await self._services.storage.read(whose.noted))
         except (FileNotFoundError, orjson.JSONDecodeError):
             return None
         session = sidecar.get("sessionId") if isinstance(sidecar, dict) else None
         return session if isinstance(session, str) and is_canonical_uuid(session) else None
 
-    async def _made(self, event: Event, recording_id: str) -> dict[str, Any] | None:
+    async def _made(self, whose: Whose) -> dict[str, Any] | None:
         """What the copy's sidecar tells; None where there is no copy."""
-        return await read_copy(self._services.storage, copy_sidecar_key(event.day, event.conversation_id, recording_id))
+        return await read_copy(self._services.storage, whose.copy)
 
     def _digest(self, stretches: Sequence[Stretch]) -> str:
         return digest(stretches, self.config.filling)
@@ -238,22 +244,30 @@ class Mute(Handler[MuteConfig]):
     async def _copied(self, event: Event, subject: _Subject) -> Event:
         """The copy of all parts lies in the archive and is proved, its sidecar last; then what it takes the place of is gone, if it is
         to go. A run that finds such a copy repeats its result."""
-        storage, made = self._services.storage, subject.made
-        if made is None or not await self._is_of(made, subject):
-            made = await self._make(event, subject)
-        place = copy_sidecar_key(event.day, event.conversation_id, subject.recording_id)
-        # Also one that was found: a run killed between its rename and the folder's fsync leaves a name that a power cut may still take
-        # back, and then nothing would tell of the copy, while the original is gone.
-        await storage.write(place, orjson.dumps(made, option=orjson.OPT_INDENT_2))
-        body = await announced(storage, place, made)
+        storage, whose, made = self._services.storage, subject.whose, subject.made
+        while True:
+            if made is None or not await self._is_of(made, subject):
+                made = await self._make(event, subject)
+            # Also one that was found: a run killed between its rename and the folder's fsync leaves a name that a power cut may still
+            # take back, and then nothing would tell of the copy, while the original is gone.
+            await storage.write(whose.copy, orjson.dumps(made, option=orjson.OPT_INDENT_2))
+            # A transcript that came meanwhile, perhaps by another process, found no copy to make anew: it is seen now, or sees this one.
+            stretches = await self._stretches(whose)
+            if stretches is None or stretches == subject.stretches:
+                break
+            copies = _keys(subject.media) != _keys(subject.originals)
+            media = made["body"]["parts"] if copies else subject.media
+            subject = replace(subject, stretches=stretches, made=made, media=media, replaced=made["body"]["removed"])
+        body = await announced(storage, whose.copy, made)
         for key in body["removed"]:
             await storage.remove(key)
         facts = {"parts": [part["sha256"] for part in body["parts"]], "spans": len(subject.stretches), "removed": body["removed"]}
-        self._services.audit.record("recording.redact", subject.recording_id, **facts)
+        self._services.audit.record("recording.redact", whose.name, **facts)
         return event.derive(
             Topic.MEDIA_REDACTED,
             occurred_at=self._services.now(),
-            recording_id=subject.recording_id,
+            recording_id=None if event.conversation_id is None else whose.name,
+            state=whose.state,
             revision=body["revision"],
             body=body,
         )
@@ -274,12 +288,12 @@ class Mute(Handler[MuteConfig]):
             parts.append(await self._copy(part, stretches, _copy_key(original["key"], f".r{revision}" if anew else "")))
             before += float(part.get("duration") or 0.0)
         gone = [] if self.config.keep_original else _keys(subject.originals)
-        former = [] if subject.made is None else _keys(subject.made["body"]["parts"])
+        former = [*subject.replaced, *([] if subject.made is None else _keys(subject.made["body"]["parts"]))]
         body = {
             "revision": revision,
             "conversationEndedAt": event.body.get("conversationEndedAt"),
             "parts": parts,
-            "removed": [*gone, *(key for key in former if key not in _keys(parts))],
+            "removed": list(dict.fromkeys([*gone, *(key for key in former if key not in _keys(parts))])),
             "verified": True,
         }
         return {"schema": SCHEMA, "digest": self._digest(subject.stretches), "originals": [*subject.originals], "body": body}
@@ -317,8 +331,17 @@ class Mute(Handler[MuteConfig]):
         }
 
 
+def _of_transcript(event: Event, recording_ids: Sequence[str]) -> list[Whose]:
+    """The recordings of a redacted transcript; the given file where it has no conversation, in whose folder its transcript lies too."""
+    if event.conversation_id is not None:
+        return [Whose.recording(event.day, event.conversation_id, one) for one in recording_ids]
+    folder = event.body["transcript"]["key"].rpartition("/")[0]
+    return [Whose.given(folder.removeprefix(redacted_key("")))]
+
+
 def _revision(event: Event) -> int:
-    return int(event.body.get("revision", 1))
+    """Of the recording; a given file has one copy in each request's folder."""
+    return 1 if event.topic == Topic.TRANSCRIPTION_REQUESTED else int(event.body.get("revision", 1))
 
 
 def _sounding(parts: Sequence[Mapping[str, Any]]) -> bool:

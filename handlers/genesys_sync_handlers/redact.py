@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-import anyio
 import anyio.to_thread
 import orjson
 
@@ -33,7 +32,8 @@ from genesys_sync.plugin import (
 from genesys_sync.redaction import Redaction, RedactionFailed
 from genesys_sync.transcripts import FORMS, Transcript, TranscriptUnreadable, written
 from genesys_sync_handlers._config import HandlerConfig
-from genesys_sync_handlers._spans import ALL, redacted_key, spans_key, with_transcript
+from genesys_sync_handlers._keys import GIVEN
+from genesys_sync_handlers._spans import ALL, redacted_key, spans_file, spans_folder, spans_key
 
 _LIMIT = 64 << 20
 _SCHEMA = 1
@@ -69,10 +69,6 @@ class Redact(Handler[RedactConfig]):
     topics = (Topic.TRANSCRIPT_ARCHIVED,)
     policy = Policy(concurrency=2, timeout=timedelta(minutes=10), attempts=5)
     _services: Services
-
-    def __init__(self, name: str, config: RedactConfig) -> None:
-        super().__init__(name, config)
-        self._spans = anyio.Lock()
 
     @asynccontextmanager
     async def running(self, services: Services) -> AsyncGenerator[None]:
@@ -170,20 +166,16 @@ class Redact(Handler[RedactConfig]):
         return _Written(key, hashlib.sha256(data).hexdigest(), len(data))
 
     async def _write_spans(self, event: Event, redaction: Redaction, key: str) -> list[str]:
-        """One file for each recording, to which every transcript of it adds; for the communication where no recording is named. Their
-        keys."""
+        """A file for each recording of this transcript; for the communication where no recording is named; for the sound itself where it
+        was given by hand, beside whose transcript it lies. Their keys."""
         stretches = [(span.start, span.end, ALL if span.channel is None else span.channel) for span in redaction.spans]
         if event.conversation_id is None:
-            return []  # a file that was given to be transcribed: it is somebody else's, and not muted
-        identities = event.body["recordingIds"] or [event.body["communicationId"]]
-        places = [spans_key(event.day, event.conversation_id, identity) for identity in identities]
+            places = [spans_key(key.rpartition("/")[0], GIVEN, key)]
+        else:
+            identities = event.body["recordingIds"] or [event.body["communicationId"]]
+            places = [spans_key(spans_folder(event.day, event.conversation_id), identity, key) for identity in identities]
         for place in places:
-            async with self._spans:
-                try:
-                    before: bytes | None = await self._services.storage.read(place, limit=_LIMIT)
-                except FileNotFoundError:
-                    before = None
-                await self._services.storage.write(place, with_transcript(before, key, stretches))
+            await self._services.storage.write(place, spans_file(key, stretches))
         return places
 
 

@@ -113,6 +113,22 @@ async def test_what_was_removed_must_not_be_there(archive: Archive) -> None:
     assert await archive.flaws() == [(RAW, Wrong.FOREIGN)]
 
 
+async def test_a_file_given_to_be_transcribed_lies_in_its_place_or_where_it_was_withheld(archive: Archive) -> None:
+    folder = "transcriptions/2026/08/01/0123456789abcdef0123456789abcdef"
+    source, held, note = f"{folder}/media.wav", f"quarantine/{folder}/media.r1.wav", f"quarantine/{folder}/media.r1.json"
+    requested = make_event(Topic.TRANSCRIPTION_REQUESTED, conversation_id=None, body={"source": archive.put(source, b"spoken")})
+    await archive.append(requested)
+    assert await archive.flaws() == []
+    archive.put(held, b"spoken")
+    archive.put(note, b"{}")
+    (archive.root / source).unlink()
+    await archive.append(make_event(Topic.MEDIA_REJECTED, conversation_id=None, body={"revision": 1, "quarantine": [held]}))
+    assert await archive.flaws() == []
+    archive.put(held, b"silent")
+    (archive.root / note).unlink()
+    assert await archive.flaws() == [(note, Wrong.MISSING), (held, Wrong.ALTERED)]
+
+
 async def test_a_file_that_nobody_told_of_is_foreign_unless_its_conversation_is_being_worked_on(archive: Archive) -> None:
     other = "c0c0c0c0-0000-4000-8000-000000000002"
     key = f"transcripts/2026/08/01/{other}/{COMMUNICATION}.raw.json"

@@ -45,6 +45,15 @@ async def test_what_was_adopted_is_there_whole_and_read_back(storage: LocalStora
         assert path.read_bytes() == b"audio"
 
 
+async def test_what_lies_in_a_folder_is_listed_and_nothing_below_it(storage: LocalStorage) -> None:
+    assert await storage.listed("redacted/nowhere") == []
+    for key in ("a/c.json", "a/b.json", "a/deep/d.json", "ab.json"):
+        await storage.write(key, b"x")
+    assert await storage.listed("a") == ["a/b.json", "a/c.json"]
+    with pytest.raises(StorageError):
+        await storage.listed("../a")
+
+
 async def test_writing_and_adopting_replace(storage: LocalStorage) -> None:
     await storage.write(KEY, b"one")
     await storage.write(KEY, b"two")

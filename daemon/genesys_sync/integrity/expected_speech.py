@@ -3,21 +3,22 @@
 | the event | what must lie there |
 | --- | --- |
 | `transcript.archived` | the platform's file, our model and its forms, and the sidecar that names them |
-| `transcript.redacted` | the redacted transcript and its forms, its report, and what it adds to the spans files of its recordings |
+| `transcript.redacted` | the redacted transcript and its forms, its report, and its spans of each of its recordings |
 | `media.redacted` | the redacted copy and its sidecar; the original's, where the ledger is younger than both |
 | … what it names as `removed` | nothing |
-| `transcription.requested` | the file, if it was given by hand; a recording has events of its own |
+| `transcription.requested` | the file, if it was given by hand, in its place or, where it was withheld, in quarantine with a note |
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from genesys_sync.events import Event, Topic
-from genesys_sync.integrity.expected import Expected
+from genesys_sync.integrity.expected import Expected, quarantine_key
 
 TOPICS = (Topic.TRANSCRIPT_ARCHIVED, Topic.TRANSCRIPT_REDACTED, Topic.MEDIA_REDACTED, Topic.TRANSCRIPTION_REQUESTED)
+_GIVEN = "transcriptions/"
 
 
 def removed(events: Iterable[Event]) -> frozenset[str]:
@@ -31,14 +32,15 @@ def expected_speech(events: Iterable[Event]) -> list[Expected]:
     among them. What was removed is not left out: see `removed`."""
     found: dict[str, Expected] = {}
     sidecars: dict[str, tuple[str, dict[str, str]]] = {}
+    events = list(events)
+    withheld = {str(key) for event in events if event.topic == Topic.MEDIA_REJECTED for key in event.body.get("quarantine") or ()}
     for event in sorted(events, key=lambda event: (_revision(event), event.occurred_at, event.id)):
         if event.topic not in TOPICS:
             continue
         if event.topic == Topic.TRANSCRIPTION_REQUESTED:
-            given = _given(event)
-            found.update({} if given is None else {given.places[0]: given})
+            found.update({one.places[0]: one for one in _given(event, withheld)})
             continue
-        subject = str(event.body.get("communicationId") or event.recording_id or event.conversation_id)
+        subject = str(event.body.get("communicationId") or event.recording_id or event.conversation_id or event.parent_id)
         parts = list(_parts(event.body))
         for part in parts:
             found[part["key"]] = Expected(subject, (part["key"],), part["sha256"], part["bytes"])
@@ -53,12 +55,16 @@ def expected_speech(events: Iterable[Event]) -> list[Expected]:
     return list(found.values())
 
 
-def _given(event: Event) -> Expected | None:
-    """A file that was given to be transcribed."""
+def _given(event: Event, withheld: Set[str]) -> Iterator[Expected]:
+    """A file that was given to be transcribed; with the note of why it was withheld, where it was."""
     source = event.body.get("source")
-    if not isinstance(source, Mapping) or not str(source.get("key")).startswith("transcriptions/"):
-        return None
-    return Expected(event.id, (str(source["key"]),), source.get("sha256"), source.get("bytes"))
+    if not isinstance(source, Mapping) or not str(source.get("key")).startswith(_GIVEN):
+        return
+    key = str(source["key"])
+    held = quarantine_key(key, 1)
+    yield Expected(event.id, (held if held in withheld else key,), source.get("sha256"), source.get("bytes"))
+    if held in withheld:
+        yield Expected(event.id, (f"{held.rpartition('.')[0]}.json",), None, presence=True)
 
 
 def _beside(body: Mapping[str, Any]) -> list[str]:

@@ -41,6 +41,10 @@ class Storage(Protocol):
         """Bytes, or None when there is no such object."""
         ...
 
+    async def listed(self, folder: str) -> Sequence[str]:
+        """The keys of the objects that lie in this folder itself, in order; none where there is no such folder."""
+        ...
+
     async def sha256(self, key: str) -> str:
         """Lower-case hexadecimal, read back now. Raises FileNotFoundError."""
         ...

@@ -95,6 +95,10 @@ class LocalStorage:
         """See `services.Storage.size`."""
         return await self._run(lambda: self._size(key))
 
+    async def listed(self, folder: str) -> Sequence[str]:
+        """See `services.Storage.listed`."""
+        return await self._run(lambda: self._listed(folder))
+
     async def sha256(self, key: str) -> str:
         """See `services.Storage.sha256`."""
         return await self._run(lambda: self._sha256(key))
@@ -185,6 +189,16 @@ class LocalStorage:
                 return os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             return None
+
+    def _listed(self, folder: str) -> list[str]:
+        with (
+            translated(f"listing {folder}"),
+            suppress(FileNotFoundError),
+            self._folder(f"{folder}/any") as (descriptor, _),
+            os.scandir(descriptor) as entries,
+        ):
+            return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_file(follow_symlinks=False))
+        return []
 
     def _sha256(self, key: str) -> str:
         with self._file(key) as file, translated(f"reading {key}"):

@@ -273,6 +273,11 @@ class FolderStorage:
         path = self.path(key)
         return path.stat().st_size if path.is_file() else None
 
+    async def listed(self, folder: str) -> Sequence[str]:
+        await checkpoint()
+        below = self.path(folder)
+        return sorted(f"{folder}/{one.name}" for one in below.iterdir() if one.is_file()) if below.is_dir() else []
+
     async def sha256(self, key: str) -> str:
         await checkpoint()
         return hashlib.sha256(self.path(key).read_bytes()).hexdigest()

@@ -14,7 +14,7 @@ from genesys_sync.events import Event
 from genesys_sync.plugin import Done, PermanentError, ReasonCode, Skip, Snooze
 from genesys_sync.testing import make_event
 from genesys_sync.testing.harness import HandlerHarness
-from genesys_sync_handlers._spans import spans_key, with_transcript
+from genesys_sync_handlers._spans import spans_file, spans_folder, spans_key
 from genesys_sync_handlers.mute import Mute
 
 pytestmark = pytest.mark.anyio
@@ -59,9 +59,8 @@ class Archive:
         return self.event
 
     async def spans(self, *stretches: tuple[float, float, int], of: str = RECORDING, transcript: str = "one") -> Event:
-        place = spans_key(self.event.day, self.event.conversation_id, of)
-        known = await self.harness.storage.read(place) if await self.harness.storage.size(place) else None
-        await self.harness.storage.write(place, with_transcript(known, transcript, stretches))
+        folder = spans_folder(self.event.day, self.event.conversation_id)
+        await self.harness.storage.write(spans_key(folder, of, transcript), spans_file(transcript, stretches))
         body = {"communicationId": SESSION, "recordingIds": [RECORDING], "transcript": {"key": transcript}}
         return make_event("transcript.redacted", state=transcript, body=body)
 

@@ -83,20 +83,24 @@ async def test_where_to_mute_is_written_down_for_the_recording(handler_harness: 
     async with handler_harness(Redact) as harness:
         event = await archived(harness, transcript())
         await harness.handle(event)
-        place = f"redacted/recordings/2026/08/01/{event.conversation_id}/{RECORDING}.spans.json"
-        spans = orjson.loads(await harness.storage.read(place))
-        assert spans["transcripts"] == {f"redacted/{KEY}": [[4.0, 7.5, 0]]}
-        # another transcript of the same recording adds its own
+        folder = f"redacted/recordings/2026/08/01/{event.conversation_id}"
+        (place,) = await harness.storage.listed(folder)
+        assert place.startswith(f"{folder}/{RECORDING}.")
+        before = await harness.storage.read(place)
+        assert orjson.loads(before)["transcripts"] == {f"redacted/{KEY}": [[4.0, 7.5, 0]]}
+        # another transcript of the same recording has a file of its own, whoever writes it: none is read to be written again
         other = await archived(harness, transcript("call me at 212 555 0187 ext"), key=KEY.replace(".json", ".whisper.json"))
         await harness.handle(other)
-        assert len(orjson.loads(await harness.storage.read(place))["transcripts"]) == 2
+        assert len(await harness.storage.listed(folder)) == 2
+        assert await harness.storage.read(place) == before
 
 
 async def test_without_a_recording_the_spans_are_the_communications(handler_harness: Make) -> None:
     async with handler_harness(Redact) as harness:
         event = await archived(harness, transcript(), recordings=())
         await harness.handle(event)
-        assert await harness.storage.size(f"redacted/recordings/2026/08/01/{event.conversation_id}/{COMMUNICATION}.spans.json")
+        (place,) = await harness.storage.listed(f"redacted/recordings/2026/08/01/{event.conversation_id}")
+        assert place.rpartition("/")[2].startswith(f"{COMMUNICATION}.")
 
 
 async def test_the_original_goes_when_it_may_not_be_kept_and_a_second_run_says_the_same(handler_harness: Make) -> None:
