@@ -49,7 +49,7 @@ async def _find(settings: Settings, args: argparse.Namespace) -> int:
     if args.json:
         print_json(
             {
-                "events": [_event_as_json(event) for event in known.values()],
+                "events": [event_as_json(event) for event in known.values()],
                 "deliveries": [as_json(delivery) for delivery in deliveries],
                 "keys": list(dict.fromkeys(key for event in known.values() for key in archive_keys(event.body))),
             }
@@ -102,7 +102,8 @@ def archive_keys(body: Mapping[str, Any]) -> list[str]:
     return [key for key in keys if isinstance(key, str)]
 
 
-def _event_as_json(event: Event) -> dict[str, Any]:
+def event_as_json(event: Event) -> dict[str, Any]:
+    """What programs read of an event."""
     return {
         "id": event.id,
         "topic": event.topic,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 
 import anyio
@@ -289,13 +290,13 @@ def _read_batch(root: Path, batch: Sequence[tuple[str, Expected]]) -> list[tuple
 def _read_one(root: Path, key: str, one: Expected) -> tuple[Flaw | None, int]:
     """The flaw, if there is one, and how many bytes were read: from the disk, as far as the system lets us ask for that."""
     try:
-        with os.fdopen(os.open(root / key, _READ), "rb") as file:
+        with open_object(root, key) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             size = os.fstat(file.fileno()).st_size
             if one.presence:
                 return None, size
             if one.sha256 is None:
-                return _sidecar_flaw(key, one, file.read(_SIDECAR_LIMIT)), size
+                return sidecar_flaw(key, one, file.read(_SIDECAR_LIMIT)), size
             found = hashlib.file_digest(file, "sha256").hexdigest()
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # a scrub leaves the daemon's cache alone
     except FileNotFoundError:
@@ -307,7 +308,13 @@ def _read_one(root: Path, key: str, one: Expected) -> tuple[Flaw | None, int]:
     return None, size
 
 
-def _sidecar_flaw(key: str, one: Expected, text: bytes) -> Flaw | None:
+def open_object(root: Path, key: str) -> BufferedReader:
+    """A file of the archive, to read; a link is none, and a pipe or device does not hold anybody up. Raises OSError."""
+    return os.fdopen(os.open(root / key, _READ), "rb")
+
+
+def sidecar_flaw(key: str, one: Expected, text: bytes) -> Flaw | None:
+    """What is wrong with a sidecar of which only the contents are known."""
     try:
         named = {part["key"]: part["sha256"] for part in orjson.loads(text)["parts"]}
     except (orjson.JSONDecodeError, KeyError, TypeError):
