@@ -19,8 +19,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from tests.acceptance.spoken import Search
 from tests.harness.receiver import Receiver
-from tests.harness.spoken import Search
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs/howto/redacted-profile.md"
