@@ -11,14 +11,16 @@ import os
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
 import structlog
 
 from genesys_sync.scrubbing import clean, describe_exception, escape, register_secret, scrub
-from genesys_sync.services import Log
 from genesys_sync.settings import LogSettings
+
+if TYPE_CHECKING:
+    from genesys_sync.services import Log  # with it comes all that handlers use, and a command that only looks needs none of it
 
 __all__ = [
     "configure",

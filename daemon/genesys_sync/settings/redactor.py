@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from genesys_sync.errors import ConfigurationError
-from genesys_sync.redaction import CustomRule, RedactionRules, Redactor, RuleRefused, presidio_names
 from genesys_sync.settings.credentials import read_secret
 from genesys_sync.settings.redaction import RedactionSettings
+
+if TYPE_CHECKING:
+    from genesys_sync.redaction import Redactor
 
 _KEY = "redaction.pseudonym_key_file"
 
 
 def find_redactor(settings: RedactionSettings) -> Redactor:
     """The redactor of these settings, with its key read and its model opened. Raises ConfigurationError, each sentence with its key."""
+    from genesys_sync.redaction import CustomRule, RedactionRules, Redactor, RuleRefused, presidio_names  # most commands redact nothing
+
     key: bytes | None = None
     if settings.pseudonym_key_file is not None:
         problems: list[str] = []
