@@ -8,7 +8,7 @@ to the report before it happens; the last line says how it was interfered with.
 
     --below     files and folders that count; what is written elsewhere (a log, a pipe) does not. TCP sends always count.
     --armed-by  nothing is counted or slowed down before this file exists; then a line `armed` stands in the report
-    --kill      SIGKILL instead of the N-th call of this name whose file has PART in its path
+    --kill      SIGKILL instead of the N-th call of this name whose file has PART in its path, at the end of it with a $ as PART's last
     --fail      that call is not made and answers EIO (x86-64 only)
 """
 
@@ -135,7 +135,7 @@ class Tracer:
             return
         self._count += 1
         self._say(n=self._count, call=name, what=what)
-        if self._at is None or name != self._at[0] or self._at[1] not in what:
+        if self._at is None or name != self._at[0] or self._at[1] not in f"{what}$":
             return
         self._matched += 1
         if self._matched != self._at[2]:

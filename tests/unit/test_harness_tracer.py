@@ -62,6 +62,13 @@ def test_it_kills_instead_of_the_call(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "b0.done").exists()
 
 
+@pytest.mark.skipif(bool(traceable()), reason=traceable())
+def test_the_end_of_a_path_can_be_meant(tmp_path: Path) -> None:
+    done, lines = traced(tmp_path, "--kill", "rename:/b1$:1")
+    assert (done.returncode, lines[-1]["what"].rpartition("/")[2]) == (-9, "b1")
+    assert not Path(f"{tmp_path}/data/b1.done").exists()
+
+
 @pytest.mark.skipif(bool(spoilable()), reason=spoilable())
 def test_a_call_that_is_to_fail_fails_once(tmp_path: Path) -> None:
     done, lines = traced(tmp_path, "--fail", "fsync:/data/a:2")
@@ -70,12 +77,13 @@ def test_a_call_that_is_to_fail_fails_once(tmp_path: Path) -> None:
 
 
 def test_the_moments_to_kill_at() -> None:
-    paths = ["/x/state/ledger.db-wal"] * 5 + ["tcp"] * 4 + ["/x/archive/.incoming/ab"] * 2
+    paths = ["/x/state/ledger.db-wal"] * 5 + ["tcp"] * 4 + ["/x/archive/.incoming/ab"] * 2 + ["/x/archive"]
     census = [{"n": number, "call": "write", "what": path} for number, path in enumerate(paths, 1)]
     assert len(list(points_of(census, all_of_them=True))) == len(census)
     assert list(points_of(census, all_of_them=False)) == [
         Point("write", "/.incoming", 1),
-        Point("write", "ledger.db-wal", 3),
+        Point("write", "/archive$", 1),
+        Point("write", "/ledger.db-wal$", 3),
         Point("write", "tcp", 1),
         Point("write", "tcp", 2),
         Point("write", "tcp", 4),
