@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,8 +37,10 @@ from genesys_sync.signing import signed_text
 
 _CHUNK: Final = 1 << 20
 _SIDECAR_LIMIT: Final = 16 << 20
-_TAIL: Final = re.compile(rb'"seq":([1-9][0-9]{0,17}),"target":"([^"]*)"\}\}\n')
-"""How a line ends: its keys are sorted."""
+_SEQ: Final = b'"seq":'
+_TARGET: Final = b',"target":"'
+_END: Final = b'"}}\n'
+"""How a line ends, because its keys are sorted: `"seq":214,"target":"an id"}}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +59,40 @@ class Lines:
 
     def mentions(self, names: frozenset[str], *, since: date) -> Iterator[Mention]:
         """The lines whose target is one of these."""
-        wanted = {name.encode() for name in names}
+        wanted = {name.encode() + _END for name in names}
         for file in self._files:
             day = day_of_file(file.name)
             if day is None or day < since:
                 continue
-            for seq, target, _ in _read(file):
-                if target in wanted:
-                    yield Mention(seq, day)
+            with file.open("rb") as lines:
+                for line in lines:
+                    if line[line.rfind(_TARGET) + len(_TARGET) :] in wanted and (seq := _seq(line)):
+                        yield Mention(seq, day)
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """The lines of these numbers with their newlines, as far as they are there."""
         for number, file in enumerate(self._files):
-            if number + 1 < len(self._files) and next(_read(self._files[number + 1]), (first + 1,))[0] <= first:
+            if number + 1 < len(self._files) and 0 < _first_seq(self._files[number + 1]) <= first:
                 continue
-            for seq, _, line in _read(file):
-                if seq > last:
-                    return
-                if seq >= first:
-                    yield seq, line
+            with file.open("rb") as lines:
+                for line in lines:
+                    seq = _seq(line)
+                    if seq > last:
+                        return
+                    if seq >= first:
+                        yield seq, line
 
 
-def _read(file: Path) -> Iterator[tuple[int, bytes, bytes]]:
+def _first_seq(file: Path) -> int:
     with file.open("rb") as lines:
-        for line in lines:
-            tail = _TAIL.search(line, max(0, line.rfind(b'"seq":')))
-            if tail is not None:
-                yield int(tail[1]), tail[2], line
+        return _seq(lines.readline())
+
+
+def _seq(line: bytes) -> int:
+    """The number of a line; 0 where it has none, and so is no line of ours."""
+    end = line.rfind(_TARGET)
+    digits = line[line.rfind(_SEQ, 0, max(end, 0)) + len(_SEQ) : end]
+    return int(digits) if digits.isdigit() and len(digits) < 19 else 0
 
 
 @dataclass(frozen=True, slots=True)
