@@ -20,13 +20,17 @@ from genesys_sync.cli.output import clock_time, print_json, print_line
 from genesys_sync.errors import EX_DATAERR, EX_USAGE, PermanentError, TransientError
 from genesys_sync.scrubbing import clean_text
 from genesys_sync.settings import LogSettings
+from genesys_sync.uploading import UploadState
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from genesys_sync.cli.upload_run import Followed
 
 LIST: Final = "list"
 PAGE: Final = 20
 FILES_MOST: Final = 10_000
+BARS_MOST: Final = 5
 
 Show = Callable[[Sequence["Followed"]], None]
 
@@ -143,32 +147,60 @@ def as_json(one: Followed) -> dict[str, Any]:
 
 @contextmanager
 def _shown(*, quiet: bool) -> Iterator[Show]:
-    """A bar for each file on a terminal, a line for each change elsewhere, both on standard error."""
+    """Bars on a terminal, a line for each change elsewhere, both on standard error."""
     if quiet:
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_lines()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[Path, TaskID] = {}
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield _bars(bars)
 
-        def show(files: Sequence[Followed]) -> None:
-            for one in files:
-                if one.asked is None or (one.over and one.path not in tasks):
-                    continue
-                size = int(one.asked.event.body["bytes"])
-                if one.path not in tasks:
-                    tasks[one.path] = bars.add_task("", total=size)
-                done = size if one.stored or one.state.good else one.sent
-                bars.update(tasks[one.path], completed=done, description=f"{clean_text(one.path.name)}: {_now(one)}", visible=not one.over)
 
-        yield show
+def _bars(bars: Progress) -> Show:
+    """A bar for all, where there are several, and one for each of the few that are furthest: drawing a thousand ten times a second would
+    take the processor from the uploads."""
+    tasks: dict[Path, TaskID] = {}
+    whole: list[TaskID] = []
+
+    def show(files: Sequence[Followed]) -> None:
+        if len(files) > 1:
+            whole[:] = whole or [bars.add_task("")]
+            asked = [(_size(one), one.over) for one in files if one.asked is not None]
+            done = sum(size for size, over in asked if over)
+            bars.update(whole[0], total=sum(size for size, _ in asked), completed=done, description=summary(files))
+        drawn = furthest(files, BARS_MOST)
+        for path in tasks.keys() - {one.path for one in drawn}:
+            bars.remove_task(tasks.pop(path))
+        for one in drawn:
+            if one.path not in tasks:
+                tasks[one.path] = bars.add_task("", total=_size(one))
+            done = _size(one) if one.stored else one.sent
+            bars.update(tasks[one.path], completed=done, description=f"{clean_text(one.path.name)}: {_now(one)}")
+
+    return show
+
+
+def furthest(files: Sequence[Followed], most: int) -> list[Followed]:
+    """Of the files that are under way those that are sent, then those that wait for their report, then the others. Pure."""
+    under_way = [one for one in files if one.asked is not None and not one.over]
+    return sorted(under_way, key=lambda one: (one.sent == 0, one.stored is False, one.state is UploadState.WAITING))[:most]
+
+
+def summary(files: Sequence[Followed]) -> str:
+    """How far all of them are, in a few words. Pure."""
+    good, bad = sum(one.good for one in files), sum(one.over and not one.good for one in files)
+    return f"{good} of {len(files)} uploaded" + (f", {bad} not" if bad else "")
+
+
+def _size(one: Followed) -> int:
+    return 0 if one.asked is None else int(one.asked.event.body["bytes"])
 
 
 def _now(one: Followed) -> str:
@@ -182,7 +214,7 @@ def _plain_lines() -> Show:
         for one in files:
             if one.asked is None or one.over:
                 continue
-            size = int(one.asked.event.body["bytes"]) or 1
+            size = _size(one) or 1
             line = f"{one.path}: {_now(one)}" + (f", {one.sent * 10 // size * 10} % sent" if one.sent else "")
             trouble = one.record.last_error if one.record is not None else ""
             line += f" ({clean_text(trouble)})" if trouble and not one.sent else ""

@@ -6,8 +6,10 @@ ledger either way, a command that is killed is gone on with by whoever comes nex
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,8 +41,10 @@ from genesys_sync.uploading import Asked, UploadState, ask, describe, outcome_of
 
 COMMAND: Final = "upload"
 LOOK_SECONDS: Final = 0.5
-LOOK_SHARE: Final = 0.2
-"""Of the time, at most, goes into looks: of a thousand files one takes long, and the work itself needs the ledger too."""
+LONGEST_LOOK: Final = 0.1
+"""Seconds; the files that are left are looked at in the next one."""
+LOOK_SHARE: Final = 0.05
+"""Of the time, at most, goes into looks: the work itself needs processor and ledger too."""
 
 
 @dataclass(slots=True)
@@ -105,8 +109,7 @@ async def upload(settings: Settings, base: Path, work: Work) -> None:
                 work.by_daemon = False
                 async with anyio.create_task_group() as group:
                     await group.start(dispatcher.run)
-                    await _ask_all(place, work)
-                    await _follow(place, work)
+                    await _follow(place, work, await _ask_all(place, work))
                     await dispatcher.drain()
             return
         except LedgerLocked:
@@ -117,8 +120,7 @@ async def upload(settings: Settings, base: Path, work: Work) -> None:
             work.say(beside(other))
             organization_id = await shared.platform.identify()
             place = _Place(shared.ledger, shared.router, shared.clock, organization_id, uploader.name, lambda _: 0)
-            await _ask_all(place, work)
-            await _follow(place, work, gone=other.gone)
+            await _follow(place, work, await _ask_all(place, work), gone=other.gone)
         if all(one.over for one in work.files):
             return
         work.say(f"{'the daemon' if other.daemon else 'that command'} has ended: this command goes on by itself")
@@ -195,12 +197,17 @@ async def _alone(
             yield place, dispatcher
 
 
-async def _ask_all(place: _Place, work: Work) -> None:
-    """Each file is in the ledger, or has its problem. Called again, it finds what it recorded."""
+async def _ask_all(place: _Place, work: Work) -> deque[Followed]:
+    """Each file is in the ledger, or has its problem; those that are not over. Called again, it finds what it recorded."""
+    asked: deque[Followed] = deque()
+    looked_at = place.clock.monotonic()
     for one in work.files:
         if one.over:
             continue
-        work.show(work.files)
+        if place.clock.monotonic() - looked_at >= LOOK_SECONDS:
+            await _look_in_turn(place, asked)
+            work.show(work.files)
+            looked_at = place.clock.monotonic()
         try:
             described = await describe(one.path)
         except StorageError as error:
@@ -221,20 +228,33 @@ async def _ask_all(place: _Place, work: Work) -> None:
         elif not one.asked.new:
             await _look(place, one)
             one.earlier = one.state.final
+        if not one.over:
+            asked.append(one)
+    return asked
 
 
-async def _follow(place: _Place, work: Work, *, gone: Callable[[], bool] = lambda: False) -> None:
+async def _follow(place: _Place, work: Work, asked: deque[Followed], *, gone: Callable[[], bool] = lambda: False) -> None:
     """Look until every file is over, or nobody is there any more who would work (`gone`)."""
     while True:
         began = place.clock.monotonic()
         nobody = gone()
-        for one in work.files:
-            if not one.over:
-                await _look(place, one)
+        await _look_in_turn(place, asked, longest=math.inf if nobody else LONGEST_LOOK)
         work.show(work.files)
-        if nobody or all(one.over for one in work.files):
+        if nobody or not asked:
             return
         await place.clock.sleep(rest_after(place.clock.monotonic() - began))
+
+
+async def _look_in_turn(place: _Place, asked: deque[Followed], *, longest: float = LONGEST_LOOK) -> None:
+    """Of the files that are not over some are looked at, those first that wait for it longest; what is over then is left out."""
+    began = place.clock.monotonic()
+    for _ in range(len(asked)):
+        if place.clock.monotonic() - began > longest:
+            return
+        one = asked.popleft()
+        await _look(place, one)
+        if not one.over:
+            asked.append(one)
 
 
 def rest_after(look: float) -> float:
