@@ -17,8 +17,9 @@ import orjson
 from anyio import to_thread
 
 from genesys_sync.plugin import Event, Heard, Provider, Services, Transcribed, TranscriptionRequest, answer_key, iso, work_folder
-from genesys_sync.transcripts import FORMS, Form, Transcript, align, written
-from genesys_sync_handlers._keys import provided_key
+from genesys_sync.transcripts import FORMS, Form, Transcript, align, alone_on_their_side, name_speakers, people_of, written
+from genesys_sync_handlers._analytics import recording_began
+from genesys_sync_handlers._keys import provided_key, sidecar_key
 from genesys_sync_handlers._times import parse_iso
 from genesys_sync_handlers._transcript_store import SCHEMA
 
@@ -39,6 +40,14 @@ class Work:
     def job_key(self) -> str:
         return f"{work_folder(self.event)}/job.json"
 
+    @property
+    def recording_sidecar(self) -> str | None:
+        """What is noted of the recording in the archive; None for a file of nobody's."""
+        one = self.request
+        if one.conversation_id is None or one.recording_id is None:
+            return None
+        return sidecar_key(self.event.day, one.conversation_id, one.recording_id)
+
     def key(self, ending: str) -> str:
         """Where this form of the transcript lies."""
         one, name = self.request, f"{self.request.provider}-{self.event.id[:8]}"
@@ -58,8 +67,9 @@ class KnownJob:
 class TranscriptionStore:
     """Everything that the handler does with files."""
 
-    def __init__(self, services: Services, *, forms: Sequence[Form]) -> None:
+    def __init__(self, services: Services, *, forms: Sequence[Form], names: bool) -> None:
         self._services = services
+        self._names = names
         self._storage = services.storage
         self._forms = tuple(form for form in FORMS if form != "json" and form in forms)
 
@@ -77,6 +87,8 @@ class TranscriptionStore:
         TranscriptUnreadable."""
         heard = await to_thread.run_sync(provider.read, result.document)
         transcript = transcript_of(work.request, heard)
+        if self._names:
+            transcript = named(transcript, await self._read(work.recording_sidecar))
         raw = await self._write(work.key("raw.json"), result.document)
         model = await self._write(work.key("json"), await to_thread.run_sync(written, transcript, "json"))
         forms = []
@@ -122,7 +134,9 @@ class TranscriptionStore:
         for key in (work.job_key, answer_key(work.event)):
             await self._storage.remove(key)
 
-    async def _read(self, key: str) -> dict[str, Any]:
+    async def _read(self, key: str | None) -> dict[str, Any]:
+        if key is None:
+            return {}
         try:
             found = orjson.loads(await self._storage.read(key))
         except (FileNotFoundError, orjson.JSONDecodeError):
@@ -154,6 +168,20 @@ def transcript_of(request: TranscriptionRequest, heard: Heard) -> Transcript:
         segments=segments,
     )
     return align(transcript, heard.marks)
+
+
+def named(transcript: Transcript, sidecar: Mapping[str, Any]) -> Transcript:
+    """The transcript in which the two sides have the role, the id and the name of whoever took part, by what is noted of the recording:
+    whoever was alone on their side; of several, by the times, where it is known when the recording began. Pure."""
+    details = sidecar.get("conversation")
+    if not isinstance(details, Mapping):
+        return transcript
+    people = people_of(details)
+    began = recording_began(details, sidecar.get("sessionId"), transcript.duration)
+    if began is None:
+        return name_speakers(transcript, alone_on_their_side(people))
+    # by lengths alone this is known to some seconds: enough to tell people apart, and not to be told as the transcript's begin
+    return replace(name_speakers(replace(transcript, started_at=began), people), started_at=transcript.started_at)
 
 
 def _body(

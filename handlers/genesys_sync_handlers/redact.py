@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -44,10 +44,12 @@ class RedactConfig(HandlerConfig):
 
     forms          what is written of the redacted transcript beside its JSON
     keep_original  whether the transcript as it was spoken stays in the archive
+    names          whether the speakers keep their names in the redacted transcript; else they are called by their role
     """
 
     forms: tuple[Literal["vtt", "srt", "txt"], ...] = ("vtt",)
     keep_original: bool = True
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class Redact(Handler[RedactConfig]):
 
     def _redaction(self, data: bytes) -> Redaction:
         try:
-            return self._services.redactor.redact(Transcript.from_dict(orjson.loads(data)))
+            transcript = Transcript.from_dict(orjson.loads(data))
+            return self._services.redactor.redact(transcript if self.config.names else _nameless(transcript))
         except (RedactionFailed, TranscriptUnreadable, orjson.JSONDecodeError) as error:
             # the decoder's own message may quote the text; those of the other two never do
             why = "it is no JSON" if isinstance(error, orjson.JSONDecodeError) else str(error)
@@ -177,6 +180,11 @@ class Redact(Handler[RedactConfig]):
         for place in places:
             await self._services.storage.write(place, spans_file(key, stretches))
         return places
+
+
+def _nameless(transcript: Transcript) -> Transcript:
+    segments = tuple(replace(one, speaker=replace(one.speaker, name=None)) for one in transcript.segments)
+    return replace(transcript, segments=segments)
 
 
 def _originals(body: Mapping[str, Any]) -> Sequence[str]:

@@ -44,7 +44,7 @@ from genesys_sync.plugin import (
 from genesys_sync.transcripts import TranscriptUnreadable
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._times import parse_iso, steady_now
-from genesys_sync_handlers._transcription_preflight import Refusal, preflight
+from genesys_sync_handlers._transcription_preflight import Sound, preflight
 from genesys_sync_handlers._transcription_store import KnownJob, TranscriptionStore, Work
 from genesys_sync_handlers._transcription_wishes import wishes
 from genesys_sync_handlers._workers import Inspectors
@@ -65,6 +65,8 @@ class TranscribeConfig(HandlerConfig):
     redact      whether the provider is to leave out personal data; ours are left out by the handler `redact`
     speaker_labels   whether the provider is to tell speakers apart
     phrases     words that are likely to be said, such as names of products; nothing personal
+    product     a product of the platform's that the organisation must have, by its id; empty: none in particular
+    names       whether the names of those who took part, as the archive knows them, are written into transcripts
     memory      what the process may use that measures a file
     """
 
@@ -82,6 +84,8 @@ class TranscribeConfig(HandlerConfig):
     redact: bool = False
     speaker_labels: bool = True
     phrases: Annotated[tuple[str, ...], Field(max_length=500)] = ()
+    product: str = ""
+    names: bool = True
     memory: Size = 1 << 30
 
     @model_validator(mode="after")
@@ -106,7 +110,7 @@ class Transcribe(Handler[TranscribeConfig]):
     async def running(self, services: Services) -> AsyncGenerator[None]:
         """Holds the process that measures files, started when first needed."""
         self._services = services
-        self._store = TranscriptionStore(services, forms=self.config.forms)
+        self._store = TranscriptionStore(services, forms=self.config.forms, names=self.config.names)
         self._inspectors = Inspectors(workers=min(2, os.cpu_count() or 1), memory=self.config.memory)
         try:
             yield
@@ -146,9 +150,10 @@ class Transcribe(Handler[TranscribeConfig]):
         return await self._look(work, provider, job, delivery)
 
     async def _submit(self, work: Work, provider: Provider[Any], delivery: Delivery) -> Outcome:
-        found = await preflight(work.request, provider, self._services, self._inspectors)
-        if isinstance(found, Refusal):
-            return await self._end(work, "refused", found.check.value, found.sentence)
+        found = await preflight(work.request, provider, self._services, self._inspectors, product=self.config.product)
+        if not isinstance(found, Sound):
+            checks = [{"check": one.check.value, "sentence": one.sentence} for one in found]
+            return await self._end(work, "refused", found[0].check.value, "; ".join(one.sentence for one in found), checks=checks)
         one = work.request
         facts = {"provider": one.provider, "locale": one.locale, "request": work.event.id, "audioSeconds": round(found.seconds, 3)}
         async with self._services.actions.perform("transcription.submit", work.target, facts=facts) as action:
@@ -242,6 +247,7 @@ class Transcribe(Handler[TranscribeConfig]):
         emit: Sequence[Event] = (),
         key: str | None = None,
         facts: Mapping[str, Any] | None = _NO_FACTS,
+        checks: Sequence[Mapping[str, str]] = (),
     ) -> Outcome:
         """The request has ended: an event tells it, once, whoever ends it, and nothing of the work is left. `key` is the transcript's.
         Without `facts` neither audit trail nor metrics are told."""
@@ -262,6 +268,7 @@ class Transcribe(Handler[TranscribeConfig]):
             **why,
             "outcome": outcome,
             "sentence": sentence or None,
+            "checks": list(checks),
             "transcript": key,
             "conversationEndedAt": one.conversation_ended_at,
             "requestedAt": work.event.body.get("requestedAt"),

@@ -11,7 +11,7 @@ from genesys_sync.plugin import ConfigurationError, Done, Look, PermanentError, 
 from genesys_sync.services.transcription_request import request_answered
 from genesys_sync.testing import make_event
 from genesys_sync.testing.samples import ORGANIZATION_ID
-from genesys_sync_handlers._transcription_preflight import Sound, judge_locale, judge_sound
+from genesys_sync_handlers._transcription_preflight import Sound, judge_locale, judge_products, judge_sound
 from genesys_sync_handlers.transcribe import Transcribe
 
 pytestmark = pytest.mark.anyio
@@ -107,13 +107,22 @@ def test_an_answer_carries_its_request_and_no_other() -> None:
 
 
 def test_the_checks_are_judged_by_whoever_knows() -> None:
-    assert judge_locale("EN-us", ProviderLimits(locales=frozenset({"en-US"})), {"de-de"}) is None
-    assert judge_locale("de-DE", ProviderLimits(), {"de-de"}) is None
-    assert judge_locale("fr-FR", ProviderLimits(), None) is None
-    refused = judge_locale("en-IE", ProviderLimits(locales=frozenset({"en-US", "de-DE"})), None)
-    assert refused is not None
+    assert not list(judge_locale("EN-us", ProviderLimits(locales=frozenset({"en-US"})), {"de-de"}))
+    assert not list(judge_locale("de-DE", ProviderLimits(), {"de-de"}))
+    assert not list(judge_locale("fr-FR", ProviderLimits(), None))
+    (refused,) = judge_locale("en-IE", ProviderLimits(locales=frozenset({"en-US", "de-DE"})), None)
     assert refused.sentence == "the provider does not know the locale en-IE; it knows en-US"
-    assert judge_sound(Sound(10.0, silent=False), ProviderLimits(max_seconds=10)) is None
+    assert not list(judge_sound(Sound(10.0, silent=False), ProviderLimits(max_seconds=10)))
+    assert [one.check.value for one in judge_sound(Sound(11.0, silent=True), ProviderLimits(max_seconds=10))] == ["audible", "length"]
+
+
+def test_a_product_is_known_by_its_letters_and_none_at_all_is_no_licence() -> None:
+    listed = frozenset({"pureCloud", "speech-And_TextAnalytics"})
+    assert not list(judge_products(listed, ""))
+    assert not list(judge_products(listed, "speechAndTextAnalytics"))
+    assert not list(judge_products(None, "speechAndTextAnalytics"))
+    assert "does not list workforce" in next(judge_products(listed, "workforce")).sentence
+    assert "no product at all" in next(judge_products(frozenset(), "")).sentence
 
 
 async def test_check_wants_a_provider(handler_harness) -> None:

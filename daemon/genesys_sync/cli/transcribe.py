@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genesys_sync.cli.invocation import load_settings, run_async, settings_path
 from genesys_sync.cli.output import print_json, print_line
-from genesys_sync.errors import EX_TEMPFAIL, EX_UNAVAILABLE, ConfigurationError, PermanentError, ReasonCode, TransientError
+from genesys_sync.errors import EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE, ConfigurationError, PermanentError, ReasonCode, TransientError
 from genesys_sync.events import Event, Topic, canonical_uuid, event_id
 from genesys_sync.faults import nearest
 from genesys_sync.ledger.base import DeliveryState, Ledger
+from genesys_sync.services import TranscriptionCheck
 from genesys_sync.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Asked:
         return self.end is not None or bool(self.dead)
 
     @property
+    def checks(self) -> Sequence[Mapping[str, str]]:
+        """Every check that did not hold, with its sentence."""
+        return () if self.end is None else self.end.body.get("checks") or ()
+
+    @property
     def good(self) -> bool:
         return self.end is not None and self.end.body.get("outcome") == "completed"
 
@@ -83,7 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every transcript is there (with --no-wait: when all is asked for). 69 one was refused or failed, 75 not ended."""
+    """0 when every transcript is there (with --no-wait: when all is asked for). 69 one was refused or failed, 77 one for want of a
+    permission, 75 not ended."""
     from genesys_sync.cli.acting import report_failure
 
     settings, base = load_settings(args), settings_path(args).parent
@@ -98,7 +105,11 @@ def run(args: argparse.Namespace) -> int:
         _show(asked, held=held)
     if not args.wait:
         return 0
-    return EX_TEMPFAIL if not all(one.over for one in asked) else 0 if all(one.good for one in asked) else EX_UNAVAILABLE
+    if not all(one.over for one in asked):
+        return EX_TEMPFAIL
+    if any(check["check"] == TranscriptionCheck.PERMISSION for one in asked for check in one.checks):
+        return EX_NOPERM
+    return 0 if all(one.good for one in asked) else EX_UNAVAILABLE
 
 
 def wanted_of(settings: Settings, args: argparse.Namespace) -> Wanted:
@@ -182,6 +193,7 @@ def as_json(one: Asked) -> dict[str, Any]:
         "new": one.new,
         "outcome": end.get("outcome") or ("dead" if one.dead else "waiting"),
         "check": end.get("check"),
+        "checks": list(one.checks),
         "reason": end.get("reason") or one.dead or None,
         "sentence": end.get("sentence"),
         "transcript": end.get("transcript"),
@@ -197,7 +209,9 @@ def _show(asked: Sequence[Asked], *, held: bool) -> None:
             case "completed":
                 print_line(f"{subject}  {told['transcript']}  ({told['latencySeconds']:.0f} s after the request)")
             case "refused":
-                print_line(f"{subject}  refused by the check {told['check']}: {told['sentence']}")
+                for check in one.checks or [{"check": told["check"], "sentence": told["sentence"]}]:
+                    print_line(f"{subject}  refused by the check {check['check']}: {check['sentence']}")
+                print_line(f"{subject}  nothing was sent; with --again it is asked for once more when that is mended")
             case "failed":
                 print_line(f"{subject}  failed ({told['reason']}): {told['sentence']}")
             case "dead":

@@ -22,6 +22,7 @@ from genesys_sync.genesys.channels import ChannelService
 from genesys_sync.genesys.client import MAIN, Client
 from genesys_sync.genesys.control import ControlService
 from genesys_sync.genesys.conversations import ConversationService
+from genesys_sync.genesys.entitlements import SUBJECT, EntitlementService
 from genesys_sync.genesys.flows import FlowService
 from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, permissions_of
 from genesys_sync.genesys.identity import organization_of
@@ -72,6 +73,7 @@ class Platform:
         media: media.MediaStore,
         control: ControlService,
         speech: SpeechControlService,
+        entitlements: EntitlementService,
         uploads: UploadService,
         prompts: PromptService,
         flows: FlowService,
@@ -88,6 +90,7 @@ class Platform:
         self.conversations = conversations
         self.transcripts = transcripts
         self.channels = ChannelService(client, tokens)
+        self.entitlements = entitlements
         self.media = media
         self.control = control
         self.speech = speech
@@ -123,7 +126,7 @@ class Platform:
     async def grants(self) -> Grants | None:
         """What the client's role grants; None when the answer tells nothing of it. `sees_sensitive` follows. Raises TransientError or
         PermanentError."""
-        granted = permissions_of((await self._client.call("GET", "/api/v2/authorization/subjects/me", lane=Lane.CONTROL)).body)
+        granted = permissions_of((await self._client.call("GET", SUBJECT, lane=Lane.CONTROL)).body)
         self.sees_sensitive = None if granted is None else holds(SENSITIVE, granted)
         return granted
 
@@ -178,6 +181,7 @@ async def connect(
             media=media.MediaStore(store, rule, settings, clock=clock, metrics=metrics, random=random),
             control=ControlService(client, settings, clock=clock, actions=acting),
             speech=SpeechControlService(client, actions=acting),
+            entitlements=EntitlementService(client, clock=clock),
             uploads=UploadService(client, putting, rule, book, settings, clock=clock, actions=acting, random=random),
             prompts=PromptService(client, PromptUpload(client, tokens, putting, rule, settings), settings, clock=clock, actions=acting),
             flows=FlowService(client, settings, client_id=credentials.client_id.get_secret_value(), clock=clock, actions=acting),

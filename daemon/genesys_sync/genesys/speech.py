@@ -8,7 +8,8 @@ from typing import Any, Final
 from genesys_sync.errors import ReasonCode
 from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.client import Caller
-from genesys_sync.genesys.grants import Grants, holds, objects, permissions_of
+from genesys_sync.genesys.entitlements import PRODUCTS, SUBJECT, products_of
+from genesys_sync.genesys.grants import Grants, holds, permissions_of
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.recordings import check_id
 from genesys_sync.services.actions import Actions
@@ -22,8 +23,6 @@ from genesys_sync.services.speech import (
 )
 
 SETTINGS: Final = "/api/v2/routing/settings/transcription"
-_PRODUCTS: Final = "/api/v2/authorization/products"
-_SUBJECT: Final = "/api/v2/authorization/subjects/me"
 _NOT_LICENSED: Final = "feature.forbidden"
 _SPEECH_PRODUCT: Final = "speechandtextanalytics"
 _QUEUES: Final = "/api/v2/routing/queues"
@@ -105,14 +104,13 @@ class SpeechControlService:
 
     async def _products(self) -> frozenset[str] | None:
         try:
-            body = (await self._client.call("GET", _PRODUCTS, lane=Lane.CONTROL)).body
+            return products_of((await self._client.call("GET", PRODUCTS, lane=Lane.CONTROL)).body)
         except PlatformRefused:
             return None
-        return frozenset(str(one.get("id")) for one in objects(body, "entities"))
 
     async def _granted(self) -> Grants | None:
         try:
-            return permissions_of((await self._client.call("GET", _SUBJECT, lane=Lane.CONTROL)).body)
+            return permissions_of((await self._client.call("GET", SUBJECT, lane=Lane.CONTROL)).body)
         except PlatformRefused:
             return None
 

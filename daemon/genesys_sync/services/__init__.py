@@ -38,6 +38,7 @@ from genesys_sync.services.control import (
     RecordingMedia,
     RecordingStatus,
 )
+from genesys_sync.services.entitlements import Entitlements
 from genesys_sync.services.platform import Genesys
 from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
 from genesys_sync.services.speech import (
@@ -85,6 +86,7 @@ __all__ = [
     "Directive",
     "Downloaded",
     "Encoding",
+    "Entitlements",
     "Failed",
     "Flow",
     "FlowRefused",

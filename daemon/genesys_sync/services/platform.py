@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from genesys_sync.services.architect import Flows, Prompts
 from genesys_sync.services.control import RecordingControl
+from genesys_sync.services.entitlements import Entitlements
 from genesys_sync.services.recordings import Conversations, Recordings
 from genesys_sync.services.speech import Transcripts
 from genesys_sync.services.uploads import Uploads
@@ -32,6 +33,9 @@ class Genesys(Protocol):
 
     @property
     def transcripts(self) -> Transcripts: ...
+
+    @property
+    def entitlements(self) -> Entitlements: ...
 
     @property
     def control(self) -> RecordingControl: ...

@@ -32,6 +32,10 @@ class TranscriptionCheck(StrEnum):
     SIZE = "size"
     LENGTH = "length"
     LOCALE = "locale"
+    PERMISSION = "permission"
+    """The client may see recordings; of a recording of the platform's alone."""
+    PRODUCT = "product"
+    """The organisation has a licence, and the product that the settings ask for; of a recording of the platform's alone."""
     PROVIDER = "provider"
     """The provider takes it: what it refused for a reason of its own."""
 

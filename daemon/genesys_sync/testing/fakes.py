@@ -35,6 +35,7 @@ from genesys_sync.services import (
 )
 from genesys_sync.testing.architect import FakeFlows, FakePrompts
 from genesys_sync.testing.control import FakeControl
+from genesys_sync.testing.entitlements import FakeEntitlements
 from genesys_sync.testing.samples import ORGANIZATION_ID
 from genesys_sync.testing.uploads import FakeUploads
 
@@ -69,6 +70,7 @@ class FakeRecordings:
         self._looks: defaultdict[str, _Script[Look]] = defaultdict(_Script)
         self._parts: dict[tuple[str, str], tuple[MediaPart, ...]] = {}
         self._raw: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._bodies: dict[tuple[str, str], bytes] = {}
         self._seen: defaultdict[str, dict[str, RecordingInfo]] = defaultdict(dict)
 
     def looks(self, conversation_id: str, *answers: Look | Exception) -> None:
@@ -89,6 +91,11 @@ class FakeRecordings:
         self._seen[conversation_id][recording_id] = info
         self._raw[conversation_id, recording_id] = info.raw
         self._parts[conversation_id, recording_id] = tuple(self._media.hold(part, content_type) for part in parts)
+
+    def write(self, conversation_id: str, recording_id: str, body: bytes, *, media: str = "chat") -> None:
+        """A written recording that is AVAILABLE now: looks show it, and `body` gives these bytes; there are no files of it."""
+        self.place(conversation_id, recording_id, media=media)
+        self._bodies[conversation_id, recording_id] = body
 
     async def look(self, conversation_id: str, *, definitive: bool = False) -> Look:  # noqa: ARG002 - every look here is definitive
         await checkpoint()
@@ -114,6 +121,12 @@ class FakeRecordings:
     async def locate_orphan(self, recording_id: str, *, format_id: str) -> tuple[MediaPart, ...]:  # noqa: ARG002 - as in `locate`
         """Place one with an empty conversation id."""
         return await self.locate("", recording_id)
+
+    async def body(self, conversation_id: str, recording_id: str, *, before: datetime | None = None) -> bytes:  # noqa: ARG002 - as above
+        await checkpoint()
+        if (conversation_id, recording_id) not in self._bodies:
+            raise TransientError("the recording is not ready", code=ReasonCode.NOT_READY)
+        return self._bodies[conversation_id, recording_id]
 
     async def get(self, conversation_id: str, recording_id: str) -> Mapping[str, Any]:
         await checkpoint()
@@ -190,6 +203,7 @@ class FakeGenesys:
         self.recordings = FakeRecordings(media)
         self.conversations = FakeConversations()
         self.transcripts = FakeTranscripts(media)
+        self.entitlements = FakeEntitlements()
         self.control = FakeControl()
         self.uploads = FakeUploads()
         self.prompts = FakePrompts()

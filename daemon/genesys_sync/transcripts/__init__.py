@@ -1,6 +1,6 @@
 """Transcripts: the one model, what they are made from, and the forms in which they are written. No I/O."""
 
-from genesys_sync.transcripts.alignment import Mark, Participant, align, in_channels, name_speakers, people_of
+from genesys_sync.transcripts.alignment import Mark, Participant, align, alone_on_their_side, in_channels, name_speakers, people_of
 from genesys_sync.transcripts.communications import MEDIA_TYPES, Communication, communications
 from genesys_sync.transcripts.forms import FORMS, Form, written
 from genesys_sync.transcripts.genesys_file import FILE_LIMIT, read_document, read_file
@@ -25,6 +25,7 @@ __all__ = [
     "Utterance",
     "Word",
     "align",
+    "alone_on_their_side",
     "communications",
     "gathered",
     "in_channels",

@@ -89,6 +89,17 @@ def name_speakers(transcript: Transcript, people: Sequence[Participant]) -> Tran
     return replace(transcript, segments=tuple(_named(segment, merged, base) for segment in transcript.segments))
 
 
+def alone_on_their_side(people: Sequence[Participant]) -> list[Participant]:
+    """Those who were the only one of their side (customer, staff) all the time, without times: whatever is said on it they say. For a
+    transcript of which nobody knows when it begins."""
+    found = []
+    for side in (_OUTSIDE, _STAFF):
+        theirs = [one for one in _merged(people) if one.role in side]
+        if len({one.user_id or one.name for one in theirs}) == 1:
+            found.append(replace(theirs[0], start=None, end=None))
+    return found
+
+
 def _merged(people: Sequence[Participant]) -> list[Participant]:
     """Names known from one source are known for the same person in another."""
     names = {one.user_id: one.name for one in people if one.user_id and one.name}

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,18 @@ async def test_text_words_forms_and_report_are_written_and_hold_no_value(handler
         assert model.redacted
         assert body["removed"] == []
         assert hashlib.sha256(await harness.storage.read(body["transcript"]["key"])).hexdigest() == body["transcript"]["sha256"]
+
+
+async def test_speakers_are_called_by_their_role_unless_the_settings_keep_their_names(handler_harness: Make) -> None:
+    told = transcript()
+    known = replace(told.segments[0], speaker=Speaker(label="external", role="customer", name="Mara Unlikely"))
+    for config, voice, name in (({}, b"<v customer>", "a"), ({"names": True}, b"<v Mara Unlikely>", "b")):
+        async with handler_harness(Redact, config) as harness:
+            event = await archived(harness, replace(told, segments=(known,)), key=KEY.replace(COMMUNICATION, name))
+            (redacted,) = (await harness.handle(event)).emit
+            shown = await harness.storage.read(redacted.body["forms"][0]["key"])
+            assert voice in shown
+            assert (b"Unlikely" in shown) == (b"Unlikely" in await harness.storage.read(redacted.body["transcript"]["key"])) == bool(config)
 
 
 async def test_where_to_mute_is_written_down_for_the_recording(handler_harness: Make) -> None:

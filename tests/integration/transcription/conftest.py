@@ -66,6 +66,7 @@ class Rig:
     said: list[str]
     folder: Path
     providers: OpenProviders
+    genesys: FakeGenesys
     clock: SystemClock = field(default_factory=SystemClock)
 
     async def request(self, provider: str = "speech", *, sound: bytes | None = None, **more: Any) -> Event:
@@ -155,9 +156,10 @@ def rig(tmp_path: Path, unused_port: int, monkeypatch: pytest.MonkeyPatch) -> Ru
             http = await stack.enter_async_context(outbound.connect(HttpSettings(allow_private=("127.0.0.1/32",))))
             speech = OpenProviders(loaded, public_url=settings.callbacks.public_url, metrics=metrics)
             audit, media = DeliveryAudit(clock), FakeMedia()
+            genesys = FakeGenesys(media)
             services = Services(
                 clock=clock,
-                genesys=FakeGenesys(media),
+                genesys=genesys,
                 media=media,
                 storage=storage,
                 scratch=storage.scratch,
@@ -187,7 +189,7 @@ def rig(tmp_path: Path, unused_port: int, monkeypatch: pytest.MonkeyPatch) -> Ru
                     )
                     await tasks.start(dispatcher.run)
                 sound = MediaStore().get(recording).source
-                yield Rig(desk, ledger, storage, router, metrics, f"http://{host}:{port}", sound, said, tmp_path, speech, clock)
+                yield Rig(desk, ledger, storage, router, metrics, f"http://{host}:{port}", sound, said, tmp_path, speech, genesys, clock)
                 tasks.cancel_scope.cancel()
 
     return started

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import anyio
 import orjson
 import pytest
 from aiohttp import web
+from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
 from genesys_sync import outbound
 from genesys_sync.errors import TransientError
@@ -116,6 +119,68 @@ async def test_what_does_not_hold_is_refused_by_its_name_and_never_sent(rig, mor
         assert (completed.body["outcome"], completed.body["check"]) == ("refused", check)
         assert completed.body["sentence"]
         assert (len(here.desk.jobs), await here.events("transcript.archived")) == (0, [])
+
+
+async def test_all_that_does_not_hold_is_told_at_once_and_asked_for_again_it_is_done_when_mended(rig) -> None:
+    async with rig(max_seconds=1, max_bytes=1000) as here:
+        here.genesys.entitlements.lacking = {f"recording:{kind}:view" for kind in ("recording", "recordingSegment", "snippetRecording")}
+        here.genesys.entitlements.listed = frozenset()
+        await here.request(silent=True, seconds=12.0)
+        body = (await here.completed()).body
+        assert [one["check"] for one in body["checks"]] == ["permission", "product", "size", "audible", "length"]
+        assert all(one["sentence"] in body["sentence"] for one in body["checks"])
+        assert "lacks recording:recording:view" in body["sentence"]
+        assert len(here.desk.jobs) == 0
+    async with rig() as here:
+        here.genesys.entitlements.lacking = set()
+        await here.request()
+        assert len(await here.events("transcription.completed")) == 1, "the refusal stands: nothing is asked twice by itself"
+        await here.request(revision=2)
+        await here.completed(2)
+        assert sorted(one.body["outcome"] for one in await here.events("transcription.completed")) == ["completed", "refused"]
+
+
+async def test_a_file_of_nobodys_needs_no_permission_and_no_product(rig) -> None:
+    async with rig() as here:
+        here.genesys.entitlements.lacking = {f"recording:{kind}:view" for kind in ("recording", "recordingSegment", "snippetRecording")}
+        here.genesys.entitlements.listed = frozenset()
+        event = await here.request(conversation_id=None, recording_id=None)
+        with anyio.fail_after(20):
+            while not here.files(f"transcriptions/2026/08/01/{event.id}"):
+                await anyio.sleep(0.01)
+        with anyio.fail_after(20):
+            while not here.desk.jobs:
+                await anyio.sleep(0.01)
+
+
+async def test_the_sides_have_the_names_that_the_archive_knows_and_nothing_else_does(rig) -> None:
+    """In the archived transcript, as it is personal; in no event, log, audit entry or metric."""
+    people = [("customer", "Mara Unlikely", None, "s1"), ("agent", "Jon Improbable", "a0a0a0a0-0000-4000-8000-000000000001", "s2")]
+    details = {
+        "participants": [
+            {
+                "purpose": role,
+                "participantName": name,
+                "userId": user,
+                "sessions": [{"sessionId": session, "segments": [{"segmentStart": "2026-08-01T12:00:00.000Z"}]}],
+            }
+            for role, name, user, session in people
+        ]
+    }
+    with capture_logs() as logs:
+        async with rig() as here:
+            key = f"recordings/2026/08/01/{CONVERSATION}/e0e0e0e0-0000-4000-8000-000000000001.json"
+            await here.storage.write(key, orjson.dumps({"conversation": details, "sessionId": "s1"}))
+            await here.request()
+            await here.completed()
+            _, model = await transcript(here)
+            told = [orjson.dumps(event.body) for event in await here.ledger.events_about(CONVERSATION)]
+            told += [orjson.dumps(dict(one.entry.facts)) for one in await here.ledger.audit_entries(after=0, limit=100)]
+            shown = b"".join(told) + str(logs).encode() + generate_latest(here.metrics.registry)
+    found = {(one.speaker.label, one.speaker.role, one.speaker.name) for one in model.segments}
+    assert found == {("external", "customer", "Mara Unlikely"), ("internal", "agent", "Jon Improbable")}
+    assert b"Unlikely" not in shown
+    assert b"Improbable" not in shown
 
 
 async def test_the_same_wish_is_one_request_and_another_locale_is_another(rig) -> None:

@@ -160,6 +160,29 @@ async def test_a_conversations_recordings_are_found_in_the_ledger(terminal) -> N
         assert (asked.recording_id, asked.body["source"]["sha256"]) == (RECORDING, "1" * 64)
 
 
+async def test_every_check_that_does_not_hold_has_its_line_and_a_missing_permission_its_exit_code(terminal) -> None:
+    part = {"key": f"recordings/2026/08/01/{CONVERSATION}/{RECORDING}.wav", "sha256": "1" * 64, "bytes": 9, "contentType": "audio/wav"}
+    archived = make_event("media.archived", conversation_id=CONVERSATION, recording_id=RECORDING, body={"parts": [part], "revision": 1})
+    async with terminal() as here:
+        async with open_ledger("sqlite:///./state/ledger.db", clock=SystemClock()) as ledger:
+            await ledger.append(Router({}).route([archived]))
+        _, out, _ = await here.call("transcribe", CONVERSATION, "--json")
+        async with open_ledger("sqlite:///./state/ledger.db", clock=SystemClock()) as ledger:
+            (asked,) = await ledger.events_about(json.loads(out)["requests"][0]["request"])
+            sentences = {"permission": "the role lacks recording:recording:view", "length": "it is 9 s long, and 5 s are taken"}
+            checks = [{"check": name, "sentence": sentence} for name, sentence in sentences.items()]
+            body = {"outcome": "refused", "check": "permission", "sentence": "; ".join(sentences.values()), "checks": checks}
+            refused = asked.derive("transcription.completed", occurred_at=asked.occurred_at, state=asked.id, body=body)
+            await ledger.append(Router({}).route([refused]))
+        code, out, _ = await here.call("transcribe", CONVERSATION)
+        assert code == 77
+        for name, sentence in sentences.items():
+            assert f"refused by the check {name}: {sentence}\n" in out
+        assert "--again" in out
+        code, out, _ = await here.call("transcribe", CONVERSATION, "--json")
+        assert (code, json.loads(out)["requests"][0]["checks"]) == (77, checks)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
