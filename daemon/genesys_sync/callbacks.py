@@ -11,7 +11,7 @@ reasons are counted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -24,7 +24,7 @@ from genesys_sync.dispatch.providers import CALLBACK_PATH, LoadedProvider
 from genesys_sync.errors import LedgerError, StorageError
 from genesys_sync.events import Event, Topic
 from genesys_sync.ledger.base import Ledger
-from genesys_sync.listening import bind
+from genesys_sync.listening import HEADER_LIMIT, bind
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
@@ -38,7 +38,6 @@ LONGEST: Final = 30.0
 """Seconds that a connection stays open: a sender who dawdles is cut off."""
 _BODIES: Final = 4
 """Bodies in memory at one time."""
-_HEADER_LIMIT: Final = 8190
 _HEX: Final = frozenset("0123456789abcdef")
 
 _log = get_logger("callbacks")
@@ -91,20 +90,20 @@ class CallbackServer:
 
     async def run(self, *, task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; `task_status` gets the address really bound. Raises PortInUse or ConfigurationError."""
-        server = _Server(
+        server = web.Server(
             self._answer,
-            refused=lambda: self._refuse("none", Outcome.NO_HTTP),
             access_log=None,
             auto_decompress=False,  # what is signed are the bytes as they came
             keepalive_timeout=0,
             lingering_time=0,
-            max_line_size=_HEADER_LIMIT,
-            max_field_size=_HEADER_LIMIT,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
-            task_status.started(await bind(runner, self._settings.address, setting="callbacks.listen", longest=LONGEST))
+            address = self._settings.address
+            task_status.started(await bind(runner, address, setting="callbacks.listen", refuse=self._unread, longest=LONGEST))
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(3):
@@ -191,6 +190,13 @@ class CallbackServer:
         found = await self._ledger.events_about(key, limit=10)
         return next((event for event in found if event.id == key and event.topic == Topic.TRANSCRIPTION_REQUESTED), None)
 
+    def _unread(self, status: int, error: BaseException | None) -> web.Response:
+        """What is no HTTP is refused like anything else. An error of ours (500) stays one, with its traceback in the log."""
+        if status == 500:
+            _log.error("a callback could not be handled", exc_info=error)
+            return web.Response(status=503, body=BUSY, content_type="application/json", headers=_HEADERS)
+        return self._refuse("none", Outcome.NO_HTTP)
+
     def _refuse(self, provider: str, why: Outcome | Flaw) -> web.Response:
         self._metrics.callbacks.labels(provider, why.value).inc()
         _log.debug("a callback was refused", provider=provider, why=why.value)
@@ -205,40 +211,3 @@ def _headers(request: web.BaseRequest) -> dict[str, list[str]]:
     for name, value in request.headers.items():
         found.setdefault(name.lower(), []).append(value)
     return found
-
-
-class _Server(web.Server):
-    """aiohttp's server, with one answer for all that it would itself refuse."""
-
-    def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, refused: Callable[[], web.Response], **more: Any
-    ) -> None:
-        super().__init__(handler, **more)
-        self._refused = refused
-
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self, self._refused, loop=self._loop, **self._kwargs)
-
-
-class _Connection(web.RequestHandler):
-    __slots__ = ("_refused",)
-
-    def __init__(self, manager: web.Server, refused: Callable[[], web.Response], **more: Any) -> None:
-        super().__init__(manager, **more)
-        self._refused = refused
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002 - as aiohttp calls it
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it quotes what was sent
-    ) -> web.StreamResponse:
-        """What is no HTTP (400) is refused like anything else. An error of ours (500) stays one, with its traceback in the log."""
-        if status != 400:
-            _log.error("a callback could not be handled", exc_info=exc)
-            response = web.Response(status=503, body=BUSY, content_type="application/json", headers=_HEADERS)
-        else:
-            response = self._refused()
-        response.force_close()
-        return response

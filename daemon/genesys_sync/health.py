@@ -27,11 +27,10 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from genesys_sync.clock import Clock
-from genesys_sync.listening import bind
+from genesys_sync.listening import HEADER_LIMIT, PLAIN, bind
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 
-HEADER_LIMIT: Final = 8190
 TICK_SECONDS: Final = 1.0
 STALL_SECONDS: Final = 5.0
 
@@ -193,7 +192,7 @@ class HealthServer:
         )
         await runner.setup()
         try:
-            bound = await bind(runner, (self._host, self._port), setting="health.listen")
+            bound = await bind(runner, (self._host, self._port), setting="health.listen", refuse=_unread)
             task_status.started(bound)
             await anyio.sleep_forever()
         finally:
@@ -270,6 +269,12 @@ def _answer(status: int, body: Mapping[str, object]) -> web.Response:
 
 
 async def _plain_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "genesys-sync"  # aiohttp's own names its version and Python's
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(PLAIN)
+
+
+def _unread(status: int, error: BaseException | None) -> web.Response:
+    """What is said of a request that could not be read, or not be answered; of the caller's words nothing."""
+    if status == 500:
+        _log.error("a request could not be answered", exc_info=error)
+    what = {431: "headers too large", 500: "internal error"}.get(status, "bad request")
+    return web.json_response({"error": what}, status=status, headers=PLAIN)

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from genesys_sync.errors import ConfigurationError, PortInUse
 
-CONNECTION_LIMIT = 64
+CONNECTION_LIMIT: Final = 64
+HEADER_LIMIT: Final = 8190
+"""Bytes of the request's line, and of one header."""
+PLAIN: Final = {"Server": "genesys-sync", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Headers of every answer; aiohttp's own `Server` names its version and Python's."""
+
+Refuse = Callable[[int, BaseException | None], web.Response]
+"""The answer to what could not be read or handled, from its status (400, 431, or 500 for an error of ours) and what was raised."""
 
 
 class BoundedSite(web.BaseSite):
     """Of its connections at most CONNECTION_LIMIT stay: a newcomer ends the oldest, so that idle ones lock nobody out. With `longest` none
     stays open for more seconds than that, whatever it is about."""
 
-    def __init__(self, runner: web.BaseRunner, host: str, port: int, *, longest: float | None = None) -> None:
+    def __init__(self, runner: web.BaseRunner, host: str, port: int, *, refuse: Refuse, longest: float | None = None) -> None:
         super().__init__(runner, backlog=CONNECTION_LIMIT)
         self._host, self._port = host, port
+        self._refuse = refuse
         self._longest = longest
+        self._standing: dict[_Connection, None] = {}
+        """In the order in which they came. Kept here, because aiohttp's own list lags behind when many come in one turn of the loop."""
 
     @property
     def name(self) -> str:
@@ -34,19 +47,49 @@ class BoundedSite(web.BaseSite):
     def _accept(self) -> web.RequestHandler:
         server = self._runner.server
         assert server is not None, "set up before it listens"
-        handler = server()
-        standing = server.connections  # in the order in which they came; those that have ended are not among them
-        for oldest in standing[: max(0, len(standing) - CONNECTION_LIMIT + 1)]:
+        options = server._kwargs  # noqa: SLF001 - what the server itself makes its connections with
+        connection = _Connection(server, self._refuse, lambda: self._standing.pop(connection, None), loop=self._loop, **options)
+        while len(self._standing) >= CONNECTION_LIMIT:
+            oldest = next(iter(self._standing))
+            del self._standing[oldest]
             oldest.force_close()
+        self._standing[connection] = None
         if self._longest is not None:
-            self._loop.call_later(self._longest, handler.force_close)
-        return handler
+            self._loop.call_later(self._longest, connection.force_close)
+        return connection
 
 
-async def bind(runner: web.BaseRunner, address: tuple[str, int], *, setting: str, longest: float | None = None) -> tuple[str, int]:
+class _Connection(web.RequestHandler):
+    """aiohttp's, but for what it would itself refuse: that answer would quote what was sent, and so would its traceback in the log."""
+
+    __slots__ = ("_ended", "_refuse")
+
+    def __init__(self, manager: web.Server, refuse: Refuse, ended: Callable[[], object], **more: Any) -> None:
+        super().__init__(manager, **more)
+        self._refuse = refuse
+        self._ended = ended
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._ended()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        too_large = isinstance(exc, LineTooLong) or message == "Too many headers received"
+        response = self._refuse(431 if too_large else status, exc)
+        response.force_close()
+        return response
+
+
+async def bind(
+    runner: web.BaseRunner, address: tuple[str, int], *, setting: str, refuse: Refuse, longest: float | None = None
+) -> tuple[str, int]:
     """Listen; the address really bound. Raises PortInUse, or ConfigurationError for an address that this machine does not have."""
     host, port = address
-    site = BoundedSite(runner, host, port, longest=longest)
+    site = BoundedSite(runner, host, port, refuse=refuse, longest=longest)
     try:
         await site.start()
     except OSError as error:

@@ -1,22 +1,26 @@
 """Health: what is said of a process that works, stands still or is asked by the wrong people."""
 
+import resource
+import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import anyio
 import pytest
 import structlog
-from anyio.abc import ByteStream
+from aiohttp import web
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import ConfigurationError, PortInUse
 from genesys_sync.health import HealthReport, HealthServer, LoopGuard, Pulse, host_allowed, stalled
-from genesys_sync.listening import CONNECTION_LIMIT
+from genesys_sync.listening import CONNECTION_LIMIT, HEADER_LIMIT
 from genesys_sync.metrics import Metrics
 from genesys_sync.testing import FakeClock
 
@@ -42,32 +46,25 @@ class Served:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[Served]:
+async def served(*pages: web.RouteDef) -> AsyncIterator[Served]:
     here = Served()
-    server = HealthServer(("127.0.0.1", 0), report=lambda: here.report, metrics=here.metrics)
+    server = HealthServer(("127.0.0.1", 0), report=lambda: here.report, metrics=here.metrics, pages=pages)
     async with anyio.create_task_group() as tasks:
         _, here.port = await tasks.start(server.run)
         yield here
         tasks.cancel_scope.cancel()
 
 
-async def answers_of(stream: ByteStream) -> bytes:
+def raw(port: int, request: bytes) -> bytes:
+    """What a socket gets for these bytes, also when it is cut off while it still sends."""
     received = b""
-    try:
-        while True:
-            received += await stream.receive()
-    except anyio.EndOfStream:
-        return received
-
-
-async def raw(port: int, request: bytes) -> bytes:
-    with anyio.fail_after(10):
-        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
-            await stream.send(request)
-            try:
-                return await answers_of(stream)
-            except anyio.BrokenResourceError:
-                return b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+        with suppress(OSError):
+            caller.sendall(request)
+        with suppress(OSError):
+            while chunk := caller.recv(1 << 16):
+                received += chunk
+    return received
 
 
 async def test_ready_and_live() -> None:
@@ -157,12 +154,51 @@ async def test_whom_the_listener_answers(header: str, configured: str, allowed: 
     assert host_allowed(header, configured=configured) is allowed
 
 
-async def test_headers_without_measure_are_refused() -> None:
+LARGE = (
+    b"X: " + b"marker" * (1 << 18) + b"\r\n",
+    b"Authorization: marker" + b"a" * HEADER_LIMIT + b"\r\n",
+    b"".join(b"X-%d: marker\r\n" % number for number in range(100_000)),
+    b"X-unfinished: marker" + b"a" * HEADER_LIMIT,
+)
+UNREADABLE = (
+    b"\x16\x03\x01 TLS\r\n\r\n",
+    b"marker\r\n\r\n",
+    b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: marker\r\n\r\n",
+    b"GET /livez HTTP/1.1\r\nmarker y\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        *((b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n", b"431") for headers in LARGE),
+        (b"GET /" + b"marker" * HEADER_LIMIT + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"431"),
+        *((request, b"400") for request in UNREADABLE),
+    ],
+    ids=range(len(LARGE) + 1 + len(UNREADABLE)),
+)
+async def test_what_cannot_be_read_is_refused_without_an_echo_or_a_traceback(
+    request_bytes: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async with served() as here:
-        request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (1 << 20) + b"\r\n\r\n"
-        answer = await raw(here.port, request)
-        assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 431", b""), "refused, or cut off while still sending"
+        answer = await to_thread.run_sync(raw, here.port, request_bytes)
+        assert answer.split(b" ")[1] == status
+        assert b"marker" not in answer
+        assert b"Server: genesys-sync\r\n" in answer
+        assert b"aiohttp" not in answer
         assert (await here.get("/livez"))[0] == 200
+    assert "marker" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_an_error_of_a_page_is_one_sentence_for_the_caller() -> None:
+    async def fail(_request: web.Request) -> web.Response:
+        raise RuntimeError("marker")
+
+    with structlog.testing.capture_logs() as lines:
+        async with served(web.get("/page", fail)) as here:
+            assert (await here.get("/page"))[:2] == (500, {"error": "internal error"})
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["a request could not be answered"]
 
 
 async def test_no_component_tells_its_version() -> None:
@@ -171,16 +207,34 @@ async def test_no_component_tells_its_version() -> None:
         assert headers["Server"] == "genesys-sync"
 
 
-async def test_idle_connections_cannot_lock_out_a_probe() -> None:
+def still_open(callers: Sequence[socket.socket]) -> int:
+    """How many of the connections the server has kept."""
+
+    def kept(caller: socket.socket) -> bool:
+        try:
+            return caller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+
+    return sum(kept(caller) for caller in callers)
+
+
+@pytest.mark.parametrize("number", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_idle_connections_cannot_lock_out_a_probe(number: int) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < number + 200:
+        pytest.skip("this process may not open so many sockets")
     async with served() as here:
-        idle = []
-        for _ in range(CONNECTION_LIMIT + 10):
-            idle.append(await anyio.connect_tcp("127.0.0.1", here.port))
-        with anyio.fail_after(10):
-            assert (await here.get("/livez"))[0] == 200
-            assert await answers_of(idle[0]) == b"", "the oldest was closed"
-        for stream in idle:
-            await stream.aclose()
+        with ExitStack() as closing, anyio.fail_after(60):
+            idle = []
+            for _ in range(number // 50):  # 50 in one turn of the loop
+                idle += [closing.enter_context(socket.create_connection(("127.0.0.1", here.port))) for _ in range(50)]
+                assert (await here.get("/livez"))[0] == 200
+            while still_open(idle) > CONNECTION_LIMIT:
+                await checkpoint()
+            assert still_open(idle[:-CONNECTION_LIMIT]) == 0, "the oldest went first"
+            assert still_open(idle) >= CONNECTION_LIMIT - 2, "no more than needed: the probes had connections too"
 
 
 async def test_a_taken_port_is_one_clear_sentence() -> None:
