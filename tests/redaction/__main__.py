@@ -15,6 +15,7 @@ from tests.redaction.cases import cases_in
 from tests.redaction.generating import Generator
 from tests.redaction.noise import Noisy
 from tests.redaction.scoring import Score, score
+from tests.redaction.strangers import Strangers
 
 from genesys_sync.redaction import Redactor
 
@@ -25,9 +26,11 @@ WRITTEN = {
     "set A": "unseen_a.txt",
     "set B": "unseen_b.txt",
     "set C": "unseen_c.txt",
+    "set D": "unseen_d.txt",
 }
 SEEDS = (1, 20261121)
 NOISE_SEEDS = (71, 1009)
+STRANGE_SEEDS = (13, 20270101)
 LEAST_WRITTEN, LEAST_SPOKEN, LEAST_PRECISION, LEAST_SPEED = 1.0, 0.98, 0.97, 2.5
 
 
@@ -72,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     parts = {name: cases_in(file) for name, file in WRITTEN.items()}
     parts |= {f"seed {seed}": list(Generator(seed).cases(options.generated)) for seed in options.seed or SEEDS}
     parts |= {f"noise {seed}": list(Noisy(seed).cases(options.generated)) for seed in options.seed or NOISE_SEEDS}
+    parts |= {f"strangers {seed}": list(Strangers(seed).cases(options.generated)) for seed in options.seed or STRANGE_SEEDS}
     print(
         f"{sum(len(case.lines) for cases in parts.values() for case in cases)} utterances in {sum(map(len, parts.values()))} conversations"
     )
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, cases in parts.items():
         result = score(redactor, cases)
         print(
-            f"{name:<16} {result.cases:5} conversations: digits {result.recall(spoken=False):.2%}, spoken {result.recall(spoken=True):.2%},"
+            f"{name:<18} {result.cases:5} conversations: digits {result.recall(spoken=False):.2%}, spoken {result.recall(spoken=True):.2%},"
             f" precision {result.precision:.2%}, right label {result.label_accuracy:.2%}"
         )
         broken += faults(name, result)

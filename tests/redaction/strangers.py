@@ -1,4 +1,4 @@
-"""Set D, the half that is made from a seed: calls as recognisers write them, by an author who had read neither the rules nor the other sets.
+"""Set D, the half that is made from a seed: calls as recognisers write them, by an author who had not read the rules or the other sets.
 
 Numbers are partly digits and partly words, said in pairs, with doubles, hundreds and "oh", spread over segments with the other side's
 "mm-hm" between, corrected and read back; among them are numbers of the same look that are nobody's secret.
@@ -14,19 +14,26 @@ from tests.redaction.cases import Case, case_of
 
 T = TypeVar("T")
 
-UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
-ORDINALS = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+UNITS = _words(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+)
+TENS = _words("- - twenty thirty forty fifty sixty seventy eighty ninety")
+ORDINALS = _words(
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth"
     " seventeenth eighteenth nineteenth twentieth"
-).split()
-MONTHS = "january february march april may june july august september october november december".split()
-NATO = (
+)
+MONTHS = _words("january february march april may june july august september october november december")
+NATO = _words(
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo sierra tango uniform"
     " victor whiskey x-ray yankee zulu"
-).split()
-NAMES = "rosa tomas priya wei fatima oskar ines duncan maeve kofi yuki hector lena anders chloe".split()
-SURNAMES = "alvarez brandt chowdhury duff eriksen fontaine gallo hargreaves ito jansen kaur lindqvist mbeki novak".split()
+)
+NAMES = _words("rosa tomas priya wei fatima oskar ines duncan maeve kofi yuki hector lena anders chloe")
+SURNAMES = _words("alvarez brandt chowdhury duff eriksen fontaine gallo hargreaves ito jansen kaur lindqvist mbeki novak")
 HOSTS = (
     "gmail dot com",
     "outlook dot com",
@@ -38,7 +45,8 @@ HOSTS = (
 )
 NODS = ("mm-hm", "okay", "uh huh", "go ahead", "yep", "got it", "right", "sure", "carry on", "okay and then", "alright", "yes")
 FILLERS = ("uh", "um", "er", "let me see", "hold on", "hmm", "you know")
-SCRIPTS = ("０１２３４５６７８９", "٠١٢٣٤٥٦٧٨٩", "०१२३४५६७८९")
+SCRIPTS = tuple("".join(chr(zero + digit) for digit in range(10)) for zero in (0xFF10, 0x0660, 0x0966))
+"""Full-width, Arabic-Indic, Devanagari."""
 
 QUESTIONS = {
     "CARD": (
@@ -131,7 +139,7 @@ class Strangers:
     """Cases made from one seed: the same seed makes the same cases."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - a corpus that can be made again, not a secret
+        self._random = random.Random(seed)
         self._makers: tuple[Callable[[], str], ...] = (
             self._asked,
             self._asked,
@@ -182,7 +190,8 @@ class Strangers:
         for number, piece in enumerate(pieces):
             shown = self._marked(kind, " ".join(piece))
             if number and self._random.random() < 0.15:
-                shown = f"{self._marked(kind, self._said(self._digits(3)))} {self._pick(('no sorry', 'wait no', 'i mean', 'correction'))} {shown}"
+                taken_back = self._marked(kind, self._said(self._digits(3)))
+                shown = f"{taken_back} {self._pick(('no sorry', 'wait no', 'i mean', 'correction'))} {shown}"
             if self._random.random() < 0.2:
                 shown = f"{self._pick(FILLERS)} {shown}"
             lines.append(f"customer: {shown}")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from tests.redaction.__main__ import NOISE_SEEDS, SEEDS, faults
+from tests.redaction.__main__ import NOISE_SEEDS, SEEDS, STRANGE_SEEDS, faults
 from tests.redaction.cases import Case, case_of, cases_in
 from tests.redaction.generating import Generator
 from tests.redaction.noise import Noisy
 from tests.redaction.scoring import score
+from tests.redaction.strangers import Strangers
 
 from genesys_sync.redaction import Redactor
 
 HAND = cases_in("hand.txt")
 HELD_OUT = cases_in("heldout.txt") + cases_in("second.txt")
-UNSEEN = {name: cases_in(f"{name}.txt") for name in ("unseen_a", "unseen_b", "unseen_c")}
+UNSEEN = {name: cases_in(f"{name}.txt") for name in ("unseen_a", "unseen_b", "unseen_c", "unseen_d")}
 NOISY = [case for seed in NOISE_SEEDS for case in Noisy(seed).cases(90)]
+STRANGE = [case for seed in STRANGE_SEEDS for case in Strangers(seed).cases(120)]
 GENERATED = [case for seed in SEEDS for case in Generator(seed).cases(120)]
 
 
@@ -31,7 +33,7 @@ def test_recall_and_precision_hold(cases: list[Case]) -> None:
     assert result.label_accuracy >= 0.95
 
 
-@pytest.mark.parametrize("cases", [*UNSEEN.values(), NOISY], ids=[*UNSEEN, "noisy"])
+@pytest.mark.parametrize("cases", [*UNSEEN.values(), NOISY, STRANGE], ids=[*UNSEEN, "noisy", "strange"])
 def test_recall_and_precision_hold_on_what_another_author_wrote(cases: list[Case]) -> None:
     """Labels are not judged: whether ten digits that nobody named are a phone number is a matter of taste."""
     result = score(Redactor(), cases)
@@ -41,6 +43,7 @@ def test_recall_and_precision_hold_on_what_another_author_wrote(cases: list[Case
 def test_a_seed_makes_the_same_cases_again() -> None:
     assert list(Generator(5).cases(30)) == list(Generator(5).cases(30))
     assert list(Noisy(5).cases(30)) == list(Noisy(5).cases(30))
+    assert list(Strangers(5).cases(30)) == list(Strangers(5).cases(30))
 
 
 def test_the_score_falls_where_a_value_is_shown_and_where_too_much_is_hidden() -> None:

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 from genesys_sync.redaction import findings as types
 from genesys_sync.redaction.findings import MASKED, Finding, Hidden
-from genesys_sync.redaction.lexicon import HOMOPHONES, Kind
+from genesys_sync.redaction.labels import names_anything
+from genesys_sync.redaction.lexicon import ASIDES, HOMOPHONES, SOFT, Kind
 from genesys_sync.redaction.spoken import Atom, atoms_of
 from genesys_sync.redaction.stream import Stream
 
@@ -21,6 +22,11 @@ _BORN: Final = re.compile(
     r"nací|nacid[oa]|cumpleaños)\b"
 )
 _MAIL: Final = re.compile(r"(?<!\bat )\b(?:e-?mail|mail|mailadresse|e-mail-adresse|courriel|correo)\b(?!\W*(?:dot|point|punkt|punto)\b)")
+_LEADING_JOINT: Final = re.compile(r"\W*(?:at|dot|arroba|arobase|point|punkt|punto|underscore|hyphen|dash)\b")
+_EXPIRES_HINT: Final = re.compile(r"expir|valid")
+_EXPIRES: Final = re.compile(r"\b(?:expir\w*|valid (?:until|till|thru|through|to))\b")
+_MOST_TURN: Final = 80  # characters of a turn that tells a month or a year
+_MOST_PARTS: Final = 5  # turns in which month and year are told
 _BORN_HINTS: Final = ("birth", "born", "dob", "d.o", "d o", "d. o", "gebor", "geburt", "né", "naiss", "nac", "cumple")
 _MAIL_HINTS: Final = ("mail", "courriel", "correo")
 """Without one of them the patterns, which are slower, find nothing."""
@@ -39,11 +45,13 @@ _BETWEEN: Final = frozenset(
 _ASIDE: Final = r"(?:um|uh|so|hold on|let me see|eh|este|a ver|un momento|äh|ähm|also|moment|euh|attendez|voyons|alors)"
 _LAST_DOT: Final = re.compile(rf".*\b(?:dot|point|punkt|punto)\s+(?:{_ASIDE}\s+)*[^\W_]+", re.DOTALL)
 _IS: Final = re.compile(r"\b(?:is|it's|ist|lautet|est|es|c'est)\b")
-_GOES_ON: Final = re.compile(rf"[\s,.-]*(?:{_ASIDE}\b[\s,.-]*)*")
+_GOES_ON: Final = re.compile(rf"[\s,.-]*(?:(?:{_ASIDE}|i mean|correction|make that|sorry|no wait)\b[\s,.-]*)*")
+_ONE_OF: Final = re.compile(r"one (?:moment|second|sec|minute|more|of|thing|time|last|other)\b")
 _TAKEN_BACK: Final = re.compile(
     r"[\s,.?!-]*(?:\b(?:sorry|correction|i mean|no|wait|scratch that|let me (?:start over|flip it over|see)|actually|rather|pardon|oops"
     r"|um|uh|erm|er)\b[\s,.?!-]*)+$"
 )
+_BEGUN_NAME: Final = re.compile(r"[^\W_]+(?: (?:dot|underscore|hyphen|dash|point|punkt|punto|at) [^\W_]+)+$")
 _FALSE_START: Final = 80  # characters before what took it back
 _DATES: Final = frozenset({Kind.DIGITS, Kind.TENS, Kind.HUNDRED, Kind.HUNDREDS, Kind.SCALE, Kind.DATE})
 
@@ -73,16 +81,22 @@ def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
     for name in _MAIL.finditer(stream.low) if any(hint in stream.low for hint in _MAIL_HINTS) else ():
         pieces: list[tuple[int, int]] = []
         told, speaker, introduced = "", -1, False
+        said: tuple[tuple[int, int], int] | None = None
         for turn in _turns(stream, hidden, name.end(), _MAIL):
             own = speaker in (-1, stream.speakers[turn.segment])
             if own and _ADDRESS.search(told) and not _JOINT.match(turn.low):
                 break
+            if not pieces and _LEADING_JOINT.match(turn.low) and said is not None and said[1] == stream.speakers[turn.segment]:
+                pieces.append(said[0])  # "priya" · "okay" · "dot k at …"
+                told = stream.low[slice(*said[0])]
+            said = _short_answer(stream, turn) or said
             if own and (_JOINT.search(turn.low) or (pieces and len(turn.words) <= _MOST_TOKEN)):
                 introduction = None if pieces else _INTRODUCTION.match(turn.low)
                 begin = 0 if introduction is None else introduction.end()
                 introduced = introduced or (introduction is not None and _IS.search(introduction.group()) is not None)
                 last = _LAST_DOT.match(turn.low, begin) if _AT.search(told + turn.low[begin:]) else None
-                end = len(turn.low.rstrip(" .,!?")) if last is None else last.end()
+                goes_on = last is None or _AT.search(turn.low, last.end())  # "dot k at"
+                end = len(turn.low.rstrip(" .,!?")) if goes_on or last is None else last.end()
                 if len(_WORD.findall(turn.low, begin, end)) > _MOST_PIECE:
                     break
                 pieces.append((turn.start + begin, turn.start + end))
@@ -93,6 +107,14 @@ def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
         if (len(pieces) > 1 or introduced) and _ADDRESS.search(told):
             for start, end in pieces:
                 hidden.add(Finding(start, end, types.EMAIL, "email_asked", " ".join(told.split())))
+
+
+def _short_answer(stream: Stream, turn: _Turn) -> tuple[tuple[int, int], int] | None:
+    """A turn's last word, and its speaker, where it says one or two that are no confirmation: they may begin an address."""
+    own = [word for word in _WORD.finditer(turn.low) if word.group() not in SOFT]
+    if not 1 <= len(own) <= _MOST_TOKEN or turn.start != stream.starts[turn.segment]:
+        return None
+    return (turn.start + own[0].start(), turn.start + own[-1].end()), stream.speakers[turn.segment]
 
 
 def find_asked_dates(stream: Stream, hidden: Hidden) -> None:
@@ -121,6 +143,25 @@ def find_asked_dates(stream: Stream, hidden: Hidden) -> None:
                 hidden.add(Finding(start, finish, types.DATE_OF_BIRTH, "asked_for", digits))
 
 
+def find_asked_expiries(stream: Stream, hidden: Hidden) -> None:
+    """Adds the parts of a card's expiry that are told by themselves, "august" · "and the year" · "twenty nine": turns of nothing else."""
+    asked = {stream.segment_at(name.start()) for name in _EXPIRES.finditer(stream.low)} if _EXPIRES_HINT.search(stream.low) else set()
+    for first in sorted(asked):
+        told = 0
+        for segment in range(first + 1, min(first + 1 + _MOST_PARTS, len(stream.starts))):
+            start, end = stream.starts[segment], stream.end_of(segment)
+            low = stream.low[start : min(end, start + _MOST_TURN)]
+            atoms = [atom for atom in atoms_of(low) if atom.sound.kind in _DATES]
+            others = {word for word in _WORD.findall(low) if word not in ASIDES} - {low[atom.start : atom.end] for atom in atoms}
+            if len(low) < end - start or names_anything(low) or len(others) > _MOST_REMARK or told > 1:
+                break
+            if atoms and not others and sum(len(atom.sound.digits) for atom in atoms) <= _YEAR:
+                told += 1
+                begin, finish = start + atoms[0].start, start + atoms[-1].end
+                if not hidden.overlaps(begin, finish):
+                    hidden.add(Finding(begin, finish, types.EXPIRY, "asked_for", low[atoms[0].start : atoms[-1].end]))
+
+
 def find_rests(stream: Stream, hidden: Hidden) -> None:
     """Adds the digits that follow a hidden number at once, or after an aside: they are its own; when all else has been found."""
     for found in [one for one in hidden.findings if one.rule != MASKED and one.type not in (types.EMAIL, types.DATE_OF_BIRTH)]:
@@ -130,6 +171,8 @@ def find_rests(stream: Stream, hidden: Hidden) -> None:
             if atom is None or atom.start or atom.sound.kind not in _DIGITS or atom.sound.weak:
                 break
             start, floor = begin.end(), begin.end() + atom.end
+            if _ONE_OF.match(stream.low, start, end):
+                break
             if hidden.overlaps(start, floor):
                 break
             hidden.add(Finding(start, floor, found.type, "goes_on", found.value))
@@ -137,12 +180,17 @@ def find_rests(stream: Stream, hidden: Hidden) -> None:
 
 def find_false_starts(stream: Stream, hidden: Hidden) -> None:
     """Adds the digits that were taken back right before a hidden number, "sixty four twenty one, no, sixty two …"; last of all."""
-    for found in [one for one in hidden.findings if one.rule != MASKED and one.type not in (types.EMAIL, types.DATE_OF_BIRTH)]:
+    for found in [one for one in hidden.findings if one.rule != MASKED and one.type != types.DATE_OF_BIRTH]:
         floor = max(stream.starts[stream.segment_at(found.start)], found.start - 2 * _FALSE_START)
         if (aside := _TAKEN_BACK.search(stream.low, floor, found.start)) is None or aside.start() == floor:
             continue
         head = stream.low[max(floor, aside.start() - _FALSE_START) : aside.start()]
         base = aside.start() - len(head)
+        if found.type == types.EMAIL:
+            name = _BEGUN_NAME.search(head)
+            if name is not None and not hidden.overlaps(base + name.start(), aside.start()):
+                hidden.add(Finding(base + name.start(), aside.start(), found.type, "false_start", found.value))
+            continue
         run: list[tuple[int, int]] = []
         for token in _WORD.finditer(head):
             numeric = token.group() in HOMOPHONES or any(atom.sound.kind in _NUMERIC for atom in atoms_of(token.group()))

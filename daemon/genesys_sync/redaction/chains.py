@@ -21,13 +21,15 @@ from genesys_sync.redaction.labels import (
     is_no_beginning,
     is_quantity,
     names_anything,
+    said_before,
     without_dates_and_amounts,
 )
-from genesys_sync.redaction.lexicon import SOFT
+from genesys_sync.redaction.lexicon import ASIDES
 from genesys_sync.redaction.spoken import WORD, Run
 from genesys_sync.redaction.stream import Stream
 
 _MOST_SEGMENTS = 5
+_LOOK_BACK = 160  # characters
 _MOST_SOFT = 90  # characters
 _MOST_ASIDE = 80  # characters
 _COUNTS = frozenset({"15", "16"})  # digits that a card has
@@ -126,16 +128,34 @@ class _Links:
             return None  # "the full sixteen please"
         if left.atoms <= 2 and UNIT_AFTER.match(stream.low, left.end):
             return None  # "sixteen digits is it"
+        if not self._may_go_on(left, right):
+            return None
         speaker = stream.speakers[right.segment]
         same = speaker == stream.speakers[left.segment]
         strength = "strong"
         for segment in range(left.segment + 1, right.segment):
             start, end = stream.starts[segment], stream.end_of(segment)
             if not self._soft(start, end):
-                if not same or stream.speakers[segment] == speaker or asks_for_little(stream.low[start:end]):
+                if not same or stream.speakers[segment] == speaker or self._asks_for_else(left, stream.low[start:end]):
                     return None
                 strength = "loose"
         return strength
+
+    def _may_go_on(self, left: Run, right: Run) -> bool:
+        """Whether neither is a quantity or a time, and the left one was not called something short that is no person's."""
+        low = self._stream.low
+        if (not right.dictated and is_quantity(low, right.start, right.end)) or (
+            not left.dictated and is_quantity(low, left.start, left.end)
+        ):
+            return False
+        same = self._stream.speakers[left.segment] == self._stream.speakers[right.segment] and right.segment == left.segment + 1
+        return not (same and is_no_beginning(low, left.start))
+
+    def _asks_for_else(self, left: Run, text: str) -> bool:
+        """Whether `text` names something short, or something long that is not what `left` was called."""
+        named = said_before(text, small=False)
+        called = said_before(self._stream.low[max(left.start - _LOOK_BACK, 0) : left.start], small=False) if named else None
+        return asks_for_little(text) or (called is not None and named != called)
 
     def _dictated_on(self, left: Run, right: Run) -> bool:
         """Two stretches of digits with an aside between them, however it goes."""
@@ -159,7 +179,7 @@ class _Links:
     def _soft(self, start: int, end: int) -> bool:
         if end - start > _MOST_SOFT or self._hidden.overlaps(start, end):
             return False  # a mask stands for a number, and so do we read it
-        return all(word in SOFT or word in _SHORT for word in WORD.findall(self._stream.low[start:end]))
+        return all(word in ASIDES or word in _SHORT for word in WORD.findall(self._stream.low[start:end]))
 
 
 _SHORT = frozenset({"s", "m", "c", "d", "l", "j", "ll", "ve", "re", "est"})

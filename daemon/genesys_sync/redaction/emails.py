@@ -47,6 +47,14 @@ _INTRODUCTIONS: Final = word_set(
     is it's its to email e-mail mail address und and on an a the my at es c'est ist adresse correo so that's be
     """
 )
+_LEADS: Final = (_INTRODUCTIONS - {"the", "a", "an"}) | word_set(
+    "sure yeah yes okay ok uh um well under me him her us with from use uses try copy cc"
+)
+_NOT_OF_A_NAME: Final = _LEADS | _NO_NAMES | word_set("please i i'll can could we you just and then")
+_VERBS: Final = word_set("was were have has had will would call called came went meet met see saw get got put set sign signed work works")
+_WRITTEN_BEFORE: Final = re.compile(r"[^\W_][\w.+-]{0,60}[.+_-]$")
+_LONGEST_NAME: Final = 64  # characters
+_MOST_NAMES: Final = 3  # words of a name, before its last
 _MOST_DOMAIN: Final = 8
 _FOR: Final = (("for",), ("like",), ("wie",), ("comme",), ("de",))
 _AS_IN: Final = (("as", "in"), ("like", "in"), ("is", "for"))
@@ -90,9 +98,10 @@ def _find_spoken(stream: Stream, hidden: Hidden) -> None:
             continue
         at = ats[-1]
         first, last = _local(words, at), _domain(words, here)
-        if first is None or words[at + 1] == "www" or last == here:
+        if first is None or words[at + 1] == "www" or last == here or _is_number(words[last]):
             continue
-        start, end = pieces[first].start(), pieces[last].end()
+        first = _whole_name(stream.low, pieces, words, first)
+        start, end = _word_start(stream.low, pieces[first].start()), pieces[last].end()
         if hidden.overlaps(start, end) or end <= done:
             continue
         value = "".join("@" if i == at else "." if words[i] in _DOTS else words[i] for i in range(first, last + 1))
@@ -123,7 +132,8 @@ def _local(words: list[str], at: int) -> int | None:
             joined = True
         elif _spelled(word):
             numeral = len(word) > 1 and word not in SPELLING
-            joined = (_spelled(before) and (before != "a" or not numeral)) or (numeral and before not in _INTRODUCTIONS | _NO_NAMES)
+            article = before == "a" and numeral and (first < 2 or len(words[first - 2]) > 1)
+            joined = (_spelled(before) and not article) or (numeral and before not in _INTRODUCTIONS | _NO_NAMES)
         else:
             joined = False
         if not joined:
@@ -134,6 +144,28 @@ def _local(words: list[str], at: int) -> int | None:
     if first == at - 1 and words[first] in _NO_NAMES | _INTRODUCTIONS:
         return None
     return first
+
+
+def _whole_name(low: str, pieces: list[re.Match[str]], words: list[str], first: int) -> int:
+    """The first word of a name of several, "the big kahuna at …", where what leads in to it, or the turn's beginning, is near."""
+    for begin in range(first, max(first - _MOST_NAMES, 0) - 1, -1):
+        before = words[begin - 1] if begin else "\n"
+        if before in _LEADS or "\n" in low[pieces[begin - 1].end() if begin else 0 : pieces[begin].start()] or not pieces[begin].start():
+            return next((name for name in range(begin, first) if words[name] not in _NOT_OF_A_NAME), first)
+        if before in _NO_NAMES or before in _VERBS:
+            return first
+    return first
+
+
+def _word_start(low: str, position: int) -> int:
+    """Where the word begins that is written up to `position` without a space: "d.okafor"."""
+    start = _WRITTEN_BEFORE.search(low, max(position - _LONGEST_NAME, 0), position)
+    return position if start is None else start.start()
+
+
+def _is_number(word: str) -> bool:
+    sound = SOUNDS.get(word)
+    return word.isdecimal() or (sound is not None and sound.kind in (Kind.DIGITS, Kind.TENS, Kind.HUNDRED) and not sound.weak)
 
 
 def _explained(words: list[str], last: int) -> int:

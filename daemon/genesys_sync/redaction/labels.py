@@ -10,7 +10,8 @@ import re
 from typing import Final
 
 from genesys_sync.redaction import findings as types
-from genesys_sync.redaction.lexicon import UNITS
+from genesys_sync.redaction.lexicon import SOFT, UNITS
+from genesys_sync.redaction.spoken import WORD
 
 LONG: Final = 12
 """From here on every run of digits is hidden, whatever it was called."""
@@ -19,21 +20,23 @@ ENOUGH: Final = 7
 """From here on a run of digits is hidden, unless it was called something that is no person's."""
 
 _SMALL: Final = {
-    types.CVV: r"cv[vc]2?|c v [vc]|security code|card verification|verification value|digits? on the (?:back|front|signature)|on the back|"
-    r"card code|prüfziffer|pruefziffer|prüfnummer|kartenprüf\w*|cryptogramme|código de seguridad|codigo de seguridad|sicherheitscode|"
-    r"code de sécurité",
-    types.EXPIRY: r"expir\w*|exp|valid (?:un)?til|valid (?:thru|through|to)|good (?:thru|through|until|till)|gültig bis|"
+    types.CVV: r"cv[vcn]2?|c v [vcn]|security (?:code|number|digits)|card code|card verification|verification value|"
+    r"on the (?:back|signature)|digits? on the front|back of (?:the|your|my|that) card|signature (?:strip|panel)|"
+    r"(?:three|four|3|4)[ -]digit (?:code|number)|prüfziffer|pruefziffer|prüfnummer|kartenprüf\w*|cryptogramme|"
+    r"c[óo]digo de seguridad|sicherheitscode|code de sécurité",
+    types.EXPIRY: r"expir\w*|exp|runs? out|valid (?:un)?til|valid (?:thru|through|to)|good (?:thru|through|until|till)|gültig bis|"
     r"gueltig bis|verfall\w*|ablaufdatum|caduc\w+|vence|vencimiento|date d.expiration|valable jusqu\w*",
     types.DATE_OF_BIRTH: r"dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|"
     r"nacimiento|nací|naci|nacid[oa]|cumpleaños",
-    types.SSN: r"social(?: security)?(?: number)?|ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
+    types.SSN: r"social(?: (?:security|insurance))?(?: number)?|ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
     types.CODE: r"pin(?: code| number)?|pass ?code|one[- ]time (?:code|password)|verification code|otp|password|access code|"
     r"code (?:\w+ ){1,4}(?:texted|sent|e-?mailed)(?: me| you)?|tan|geheimzahl|"
     r"kennwort|mot de passe|contraseña",
 }
 _LARGE: Final = {
     types.IBAN: r"i ?ban",
-    types.PHONE: r"phone\w*|mobile|cell(?:phone)?|call (?:me|us|him|her|back)|reach (?:me|us|him|her|you)|text me|fax|tele\w+|tel|handy\w*|"
+    types.PHONE: r"phone\w*|mobile|cell(?:phone)?|call ?back|call (?:me|us|him|her|you)|(?:reach|ring|text) (?:me|us|him|her|you)|"
+    r"fax|landline|(?:best|good|better|contact|daytime|evening|home|work|my|his|her|another|different) number|tele\w+|tel|handy\w*|"
     r"rufnummer|portable|téléphone|teléfono|móvil|celular|whatsapp",
     types.CARD: r"\w*card|visa|master ?card|amex|american express|maestro|discover|kreditkarte|karten?nummer|karte|carte|tarjeta|"
     r"long number|digits on the front",
@@ -44,8 +47,8 @@ BENIGN: Final = "BENIGN"
 """Named as something that is no person's: an order, a room, a version."""
 
 _BENIGN: Final = (
-    r"order\w*|tickets?|cases?|reference|ref|tracking|confirmation|invoices?|serial|booking|reservation|rooms?|flight|model|parts?|sku|error|"
-    r"versions?|pages?|item|product|bestell\w*|auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
+    r"(?<!in )order\w*|tickets?|(?<!in )cases?|ip(?: address)?|reference|ref|tracking|confirmation|invoices?|serial|booking|reservation|"
+    r"rooms?|flight|model|parts?|sku|error|versions?|pages?|item|product|bestell\w*|auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
 )
 
 _PLACES: Final = (
@@ -60,7 +63,14 @@ def _contexts(table: dict[str, str], benign: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(groups)}|(?P<{BENIGN}>{benign}))\b")
 
 
-_FOR_SMALL: Final = _contexts(_SMALL, _BENIGN + "|" + _PLACES)
+_TERMS: Final = (
+    r"(?:contract|warrant\w+|guarantee|offer|promo\w*|subscription|membership|lease|coupon|voucher|quote|trial|plan|deal|licen[cs]e|"
+    r"passport|permit|certificate|domain|discount|reservation|rate|points|milk|vertrag|garantie|angebot|contrat|offre|contrato|oferta)"
+    r"s?(?: \w+){0,3}? (?:expir\w*|runs? out|valid (?:un)?til|valid (?:thru|through|to)|good (?:thru|through|until|till))"
+)
+"""What runs out is no card: a contract, an offer."""
+
+_FOR_SMALL: Final = _contexts(_SMALL, f"{_BENIGN}|{_PLACES}|{_TERMS}")
 _FOR_LARGE: Final = _contexts(
     {types.SSN: _SMALL[types.SSN], types.DATE_OF_BIRTH: _SMALL[types.DATE_OF_BIRTH]} | _LARGE, _BENIGN + "|years?"
 )
@@ -101,7 +111,8 @@ def corrects(text: str) -> bool:
 
 
 _TAKEN_FOR_ELSE: Final = re.compile(
-    r"\b(?:at|in|on|since|from|to|for|until|till|between|than|paid|charged|cost|costs|press|um|seit|bis|ab|à|en|desde|hasta)\W{1,2}$"
+    r"\b(?:at|in|(?<!hold )(?<!hang )(?<!carry )(?<!go )on|since|from|to|for|until|till|between|than|paid|charged|cost|costs|"
+    r"press|seit|bis|ab|à|en|desde|hasta)\W{1,2}$"
 )
 _NOT_WHOLE: Final = re.compile(rf"\b(?:ending|ends|ended|last (?:four|4)|endet|letzten vier|endziffern|{_BENIGN}|{_PLACES})\b")
 
@@ -113,6 +124,21 @@ def is_quantity(low: str, start: int, end: int) -> bool:
         or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) is not None
         or _TAKEN_FOR_ELSE.search(low, max(start - 16, 0), start) is not None
     )
+
+
+_TIMED: Final = re.compile(r"\b(?:at|since|until|till|between|by|around)\W{1,2}$")
+_AFTERWARDS: Final = 4
+"""Words after which what was asked for, and was given, is no longer talked of."""
+
+
+def is_over(tail: str, low: str, start: int, end: int) -> bool:
+    """Whether the short number at [start, end) of `low` is a time or a quantity, or comes when what is named in `tail` was told already."""
+    if UNIT_AFTER.match(low, end) or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) or _TIMED.search(low, max(start - 10, 0), start):
+        return True
+    since = tail.rpartition("\0")
+    if not since[1] or names_anything(since[2]) or corrects(since[2]):
+        return False
+    return sum(word not in SOFT for word in WORD.findall(since[2])) > _AFTERWARDS
 
 
 def is_no_beginning(low: str, position: int) -> bool:

@@ -1,6 +1,6 @@
-"""How numbers, months and the noises between them are spoken: English complete; German, French and Spanish to 99, and compounds.
+"""How numbers, months and the noises between them are spoken: English complete; six languages more to 99, and compounds.
 
-Words of all four languages are looked up whatever language a segment claims: speech recognition mistakes the language more often
+Words of all the languages are looked up whatever language a segment claims: speech recognition mistakes the language more often
 than a wrong guess costs, and a single number word hides nothing.
 """
 
@@ -60,6 +60,26 @@ _SPANISH_UNITS = (
 )
 _SPANISH_HUNDREDS = "doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos"
 _SPANISH_TENS = "treinta cuarenta cincuenta sesenta setenta ochenta noventa"
+_ITALIAN_UNITS = (
+    "zero - - tre quattro cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici diciassette diciotto"
+    " diciannove"
+)
+_ITALIAN_TENS = "venti trenta quaranta cinquanta sessanta settanta ottanta novanta"
+_DUTCH_UNITS = (
+    "nul - twee drie vier vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien achttien negentien"
+)
+_DUTCH_TENS = "twintig dertig veertig vijftig zestig zeventig tachtig negentig"
+_PORTUGUESE_UNITS = (
+    "zero - dois três quatro cinco seis sete oito nove dez onze doze treze catorze quinze dezesseis dezessete dezoito dezenove"
+)
+_PORTUGUESE_TENS = "vinte trinta quarenta cinquenta sessenta setenta oitenta noventa"
+_OTHER_SCRIPTS = (
+    "शून्य एक दो तीन चार पांच छह सात आठ नौ",
+    "शून्य एक दो तीन चार पाँच छः सात आठ नौ",
+    "صفر واحد اثنان ثلاثة أربعة خمسة ستة سبعة ثمانية تسعة",
+    "صفر واحد اثنين ثلاثه اربعة خمسه سته سبعه ثمانيه تسعه",
+    "ноль один два три четыре пять шесть семь восемь девять",
+)
 _ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth"
     " seventeenth eighteenth nineteenth twentieth thirtieth premier primero"
@@ -75,7 +95,11 @@ _MONTHS = (
     " janvier février mars avril juin juillet août septembre octobre novembre décembre"
     " enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"
 )
-_WEAK: Final = frozenset({"un", "once", "six", "dos", "oh", "o", "cent", "null", "elf", "may", "march", "second"}) - {"six", "dos", "null"}
+_WEAK: Final = frozenset({"un", "once", "six", "dos", "oh", "o", "cent", "null", "elf", "may", "march", "second", "sei", "otto"}) - {
+    "six",
+    "dos",
+    "null",
+}
 
 
 def _german_below_hundred() -> dict[int, str]:
@@ -102,17 +126,30 @@ def _german(into: dict[str, Sound]) -> None:
     _put(into, "fuffzig", Sound(Kind.TENS, "50"))
 
 
+def _dutch_and_italian(into: dict[str, Sound]) -> None:
+    """Their numbers of one word: "vijfenveertig", "quarantacinque"."""
+    italian = dict(enumerate(_ITALIAN_UNITS.split()[:10])) | {1: "uno", 2: "due"}
+    dutch = dict(enumerate(_DUTCH_UNITS.split()[:10])) | {1: "een"}
+    for tens, (stem, word) in enumerate(zip(_ITALIAN_TENS.split(), _DUTCH_TENS.split(), strict=True), start=2):
+        for unit in range(1, 10):
+            value = Sound(Kind.DIGITS, str(tens * 10 + unit))
+            into.setdefault((stem[:-1] if unit in (1, 8) else stem) + italian[unit], value)
+            into.setdefault(f"{dutch[unit]}{'ën' if dutch[unit].endswith('e') else 'en'}{word}", value)
+
+
 def _built() -> dict[str, Sound]:
     words: dict[str, Sound] = {}
-    for list_of_units in (_ENGLISH_UNITS, _FRENCH_UNITS, _SPANISH_UNITS):
+    for list_of_units in (_ENGLISH_UNITS, _FRENCH_UNITS, _SPANISH_UNITS, _ITALIAN_UNITS, _DUTCH_UNITS, _PORTUGUESE_UNITS, *_OTHER_SCRIPTS):
         for value, word in enumerate(list_of_units.split()):
-            words.setdefault(word, Sound(Kind.DIGITS, str(value), weak=word in _WEAK))
-    for list_of_tens in (_ENGLISH_TENS, _FRENCH_TENS):
+            if word != "-":
+                words.setdefault(word, Sound(Kind.DIGITS, str(value), weak=word in _WEAK))
+    for list_of_tens in (_ENGLISH_TENS, _FRENCH_TENS, _ITALIAN_TENS, _DUTCH_TENS, _PORTUGUESE_TENS):
         for value, word in enumerate(list_of_tens.split(), start=2):
             words.setdefault(word, Sound(Kind.TENS, str(value * 10)))
     for value, word in enumerate(_SPANISH_TENS.split(), start=3):
         words.setdefault(word, Sound(Kind.TENS, str(value * 10)))
     _german(words)
+    _dutch_and_italian(words)
     for word, digits in {"oh": "0", "o": "0", "nought": "0", "naught": "0", "nil": "0", "niner": "9", "fife": "5", "fourty": "40"}.items():
         words.setdefault(word, Sound(Kind.DIGITS, digits, weak=word in _WEAK))
     _put(words, "une ein eine", Sound(Kind.DIGITS, "1", weak=True))
@@ -172,6 +209,11 @@ SOFT: Final = FILLERS | word_set(
 )
 """What may stand between a number's parts where it goes over several segments: confirmations, and leading in."""
 
+ASIDES: Final = SOFT | word_set(
+    "wait correction mean scratch actually hold hang carry keep let me see know one's lovely cool super excellent brilliant"
+)
+"""What may stand there too, but belongs to no number: it is said between two turns, not between two digits."""
+
 HOMOPHONES: Final = {
     "to": "2",
     "too": "2",
@@ -179,6 +221,8 @@ HOMOPHONES: Final = {
     "fore": "4",
     "ate": "8",
     "won": "1",
+    "een": "1",
+    "due": "2",
     "tree": "3",
     "sex": "6",
     "niner": "9",

@@ -21,6 +21,7 @@ _LOOK_AHEAD: Final = 60
 _LETTERS_BEFORE: Final = re.compile(r"(?<!['\u2019])(?:\b(?:[b-hj-z]|[A-Z]{1,4})[ -]){1,4}$")
 _GLUED_BEFORE: Final = re.compile(r"(?:\bplus |[a-z]{1,4}[-/]?|[(+]{1,2})$")
 _GLUED_AFTER: Final = re.compile(r"[a-z]{1,4}\b(?!')")
+_ALONE: Final = frozenset({types.SSN, types.CVV, types.CODE})
 _PART_OF: Final = frozenset({types.DATE_OF_BIRTH, types.EXPIRY})
 
 
@@ -55,14 +56,17 @@ def _asked_for(stream: Stream, hidden: Hidden, chain: Chain) -> str | None:
 def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ...]) -> tuple[str, str] | None:
     count = len(chain.digits)
     first, last = chain.runs[0], chain.runs[-1]
-    if count < 3 and not (chain.month and sum(run.atoms for run in chain.runs) > 1):
+    atoms = sum(run.atoms for run in chain.runs)
+    if count < 3 and not (atoms > 1 and (chain.month or count == 2)):
         return None
     tail = _tail(stream, hidden, first.start)
+    if count < 3 and not chain.month:  # "fifty one" may be 501
+        return (types.CVV, "asked_for") if labels.said_before(tail, small=True) == types.CVV and not first.written else None
     shaped = labels.is_date_shape(stream.low[first.core_start : first.core_end])
     if count <= 8 or chain.month:
         context = labels.said_before(tail, small=True)
         kind = labels.small_type(context, chain.digits, month=chain.month, shaped_as_date=shaped)
-        if kind is not None:
+        if kind is not None and not (kind in _ALONE and labels.is_over(tail, stream.low, first.start, last.end)):
             return kind, "asked_for"
     after = labels.said_after(stream.low[last.end : min(stream.end_of(last.segment), last.end + _LOOK_AHEAD)])
     if count < labels.ENOUGH:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from unicodedata import is_normalized, normalize
 
-from genesys_sync.redaction.answers import find_asked_dates, find_asked_emails, find_false_starts, find_rests
+from genesys_sync.redaction.answers import find_asked_dates, find_asked_emails, find_asked_expiries, find_false_starts, find_rests
 from genesys_sync.redaction.emails import find_emails
 from genesys_sync.redaction.findings import MASKED, Finding, Hidden
 from genesys_sync.redaction.ibans import find_asked_ibans
@@ -95,6 +95,7 @@ class Redactor:
         find_asked_ibans(stream, hidden)
         find_numbers(stream, hidden, self._rules.regions)
         find_asked_dates(stream, hidden)
+        find_asked_expiries(stream, hidden)
         find_rests(stream, hidden)
         find_false_starts(stream, hidden)
         found: list[list[Finding]] = [[] for _ in lines]

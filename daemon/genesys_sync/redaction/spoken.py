@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 
 from genesys_sync.redaction.findings import Hidden
 from genesys_sync.redaction.lexicon import (
@@ -28,6 +29,7 @@ from genesys_sync.redaction.lexicon import (
 from genesys_sync.redaction.stream import Stream
 
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
+_MARKED_TOKEN = re.compile(r"\d+|[^\W\d_]+(?:[\u0900-\u0903\u093a-\u094f]+[^\W\d_]*)*")  # with Devanagari's vowel signs
 WORD = re.compile(r"[^\W_]+")
 _DIGIT = re.compile(r"[0-9]")
 _LETTERS_ALONE = re.compile(r"[a-z]+")
@@ -39,6 +41,11 @@ _SURE = 2  # digits said one by one, before "to" and "for" beside them are digit
 _LONG = 4  # digits of a group that is not said one by one throughout
 _RARE = frozenset({"won", "ate", "tree", "fore", "niner", "fife"})
 _EDGE = re.compile(r"[^\W\d_]+")
+_ORDINAL_ENDINGS = frozenset({"st", "nd", "rd", "th"})
+_FROM = re.compile(r"\b(?:from|between) $")
+_COUNTING = re.compile(r"\b(?:last|first|final|next|other|remaining)[ -]$")
+_POINTING = re.compile(r"\b(?:the|this|that|which|another|no|each|every|any|only|last|new|old|other|right|wrong|next|good|first|second) $")
+_NOTHING = re.compile(r"[^\w\n]*(?:\n|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ def atoms_of(low: str) -> Iterator[Atom]:
 def _atoms_between(low: str, start: int, end: int) -> Iterator[Atom]:
     sounds = SOUNDS
     plain = low.isascii()
-    for match in _TOKEN.finditer(low, start, end):
+    for match in (_TOKEN if plain else _MARKED_TOKEN).finditer(low, start, end):
         word = match.group()
         sound = sounds.get(word)
         if sound is not None:
@@ -138,6 +145,8 @@ def _joint(low: str, group: Sequence[Atom], right: Atom) -> bool | None:
         return False
     if len(words) > _MOST_FILLERS:
         return None
+    if words[0] in _ORDINAL_ENDINGS and left.written and left.end == right.start - len(gap):
+        words = [word for word in words if word not in IN_DATES]  # "the 3rd of the 11th"
     if all(len(word) == 1 for word in words) and words not in (["a"], ["i"]):
         return False  # letters in the midst of digits
     listed = False
@@ -154,6 +163,7 @@ def _joint(low: str, group: Sequence[Atom], right: Atom) -> bool | None:
             or (
                 (digitwise or (right.written and len(group) >= _SURE and all(atom.single for atom in group[-_SURE:])))
                 and word in HOMOPHONES
+                and not (word == "to" and _FROM.search(low, max(group[0].start - 12, 0), group[0].start))  # "from nine to five"
             )
         ):
             return None
@@ -205,12 +215,9 @@ def _word_after(low: str, position: int, limit: int, words: Set[str]) -> Atom | 
 
 def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream, *, listed: bool) -> None:
     low = stream.low
-    while group and group[-1].sound.kind in (Kind.TIMES, Kind.DOT):
-        group = group[:-1]
-    while group and group[0].sound.kind is Kind.DOT:
-        group = group[1:]
+    group = _numbers_alone(group, low)
     dates = sum(atom.sound.kind is Kind.DATE for atom in group)
-    if all(atom.sound.weak for atom in group) and (not dates or len(group) < 2):
+    if all(atom.sound.weak for atom in group) and (not dates or len(group) < 2) and not _repeated(group):
         return
     if low[group[0].start : group[-1].end] == "one second":
         return
@@ -239,6 +246,36 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream,
             letters=sum(len(word) == 1 for word in _EDGE.findall(low, counted[0].start, counted[-1].end) if word not in SOUNDS),
         )
     )
+
+
+def _numbers_alone(group: Sequence[Atom], low: str) -> Sequence[Atom]:
+    """The group without what only looks like a part of it: "oh, right", "the last four", "that one", "double" before another word."""
+    while group and (
+        group[-1].sound.kind is Kind.DOT
+        or (group[-1].sound.kind is Kind.TIMES and (len(group) == 1 or not _NOTHING.match(low, group[-1].end)))
+    ):
+        group = group[:-1]
+    while group and group[0].sound.kind is Kind.DOT:
+        group = group[1:]
+    if not group or group[0].written:
+        return group
+    first, rest = group[0], group[1:]
+    said = WORD.findall(low, first.end, rest[0].start) if rest and first.sound.weak and first.sound.digits == "0" else []
+    if any(word in SOFT and word not in FILLERS for word in said):
+        return rest  # an interjection: "oh, right, it's three one"
+    if not rest and low[first.start : first.end] == "one" and _POINTING.search(low, max(first.start - 9, 0), first.start):
+        return rest
+    counts = first.sound.kind is Kind.DIGITS and (not rest or str(len(digits_of(rest, low))) == first.sound.digits)
+    if counts and _COUNTING.search(low, max(first.start - 11, 0), first.start):
+        return rest
+    if len(rest) == 1 and first.sound.kind is Kind.DATE and rest[0].single and low[first.start : first.end] not in MONTHS:
+        return ()  # "the first four", "the second one"
+    return group
+
+
+def _repeated(group: Sequence[Atom]) -> bool:
+    """Whether a digit is doubled in it: "triple o" counts, though neither word does by itself."""
+    return any(left.sound.kind is Kind.TIMES and right.sound.kind is Kind.DIGITS for left, right in pairwise(group))
 
 
 class _Writer:
