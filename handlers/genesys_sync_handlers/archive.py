@@ -6,9 +6,11 @@ that everything before it is there, and a run that finds one with the right hash
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Literal
 
 import anyio
@@ -32,11 +34,12 @@ from genesys_sync.plugin import (
     is_canonical_uuid,
     iso,
 )
-from genesys_sync_handlers._analytics import candidate_durations
+from genesys_sync_handlers._analytics import candidate_durations, without_free_text
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import extension, media_key, sidecar_key
 from genesys_sync_handlers._redacted_copy import announced, copy_sidecar_key, is_all_there_is, read_copy
 from genesys_sync_handlers._times import parse_iso
+from genesys_sync_handlers._written import WRITTEN, Unreadable, read
 
 SCHEMA = "genesys-sync/recording@1"
 _MOST_PARTS = 64
@@ -47,6 +50,7 @@ _ORPHANS_FORMAT = "WAV"
 """Nothing is lost in it; the original of an orphan is not to be had."""
 _VARIANTS = {True: "whole", False: "perhaps_redacted", None: "unknown"}
 _HEAD = 16
+_JSON = "application/json"
 
 
 class ArchiveConfig(HandlerConfig):
@@ -54,10 +58,21 @@ class ArchiveConfig(HandlerConfig):
 
     format         `original`, as the trunk recorded it and in batches; or a published format, which costs a request for each recording
     refetch_delay  how long to wait before a recording that the verifier refused is fetched again
+    free_text      whether the sidecar keeps what people wrote into the analytics record: subjects of e-mails, notes of wrap-ups
     """
 
     format: Literal["original", "WAV", "WEBM", "WAV_ULAW", "OGG_VORBIS", "OGG_OPUS", "MP3"] = "original"
     refetch_delay: PositiveDuration = timedelta(minutes=1)
+    free_text: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was written lies in its place: the sidecar's entry of it, and what it says of itself."""
+
+    part: Mapping[str, Any]
+    media: str
+    attachments: int
 
 
 class Archive(Handler[ArchiveConfig]):
@@ -145,10 +160,24 @@ class Archive(Handler[ArchiveConfig]):
         """Download every part into its place; the sidecar that tells of it, not yet written."""
         details, missing = await self._details(conversation, delivery)
         before = parse_iso(event.body.get("deleteDate"))
+        media = event.body.get("media", "")
+        in_its_body = media in WRITTEN and conversation is not None
         try:
-            located = await self._locate(conversation, recording, fresh=False, before=before)
+            located = () if in_its_body else await self._locate(conversation, recording, fresh=False, before=before)
+            writing = await self._writing(event, conversation, recording, located, before)
         except (TransientError, PermanentError) as error:
             raise self._true_reason(error, delivery, before) from None
+        if writing is not None:
+            return self._sidecar(
+                event, revision, [writing.part], details, missing, media=media or writing.media, attachments=writing.attachments
+            )
+        parts = await self._files(event, conversation, recording, located, before)
+        return self._sidecar(event, revision, parts, details, missing, media=media)
+
+    async def _files(
+        self, event: Event, conversation: str | None, recording: str, located: Sequence[MediaPart], before: datetime | None
+    ) -> list[dict[str, Any]]:
+        """Every part downloaded into its place."""
         renewed = False
         parts: list[dict[str, Any]] = []
         while len(parts) < len(located):
@@ -162,7 +191,51 @@ class Archive(Handler[ArchiveConfig]):
                 located = await self._locate(conversation, recording, fresh=True, before=before)
                 if len(located) != count:
                     raise TransientError("the recording changed its number of parts meanwhile", code=ReasonCode.MEDIA_CHANGED) from None
-        session = event.body.get("sessionId")
+        return parts
+
+    async def _writing(
+        self, event: Event, conversation: str | None, recording: str, located: Sequence[MediaPart], before: datetime | None
+    ) -> _Written | None:
+        """What was written, byte for byte as the platform answers it, in its place; None for what has files. Batches that name a file of
+        it (`application/json`) name it in vain: that file's form is not published, the body's is."""
+        typed = all(part.content_type.partition(";")[0].strip().lower() == _JSON for part in located)
+        if conversation is None or not typed:
+            return None
+        data = await self._services.genesys.recordings.body(conversation, recording, before=before)
+        try:
+            writing = read(data)
+        except Unreadable as error:
+            raise TransientError(str(error), code=ReasonCode.NOT_READY) from None
+        if writing.withheld:
+            raise PermanentError(f"the platform hands out no contents: {writing.withheld}", code=ReasonCode.FILESTATE_ERROR)
+        key = media_key(event.day, conversation, recording, 1, extension(_JSON, b""))
+        async with self._services.scratch.file(".body") as path:
+            await anyio.Path(path).write_bytes(data)
+            await self._services.storage.adopt(path, key)
+        part = {
+            "key": key,
+            "sha256": sha256(data).hexdigest(),
+            "bytes": len(data),
+            "contentType": _JSON,
+            "lengthStated": True,
+            "resumed": 0,
+        }
+        return _Written(part, writing.media, writing.attachments)
+
+    def _sidecar(
+        self,
+        event: Event,
+        revision: int,
+        parts: Sequence[Mapping[str, Any]],
+        details: Mapping[str, Any] | None,
+        missing: str | None,
+        *,
+        media: str,
+        attachments: int | None = None,
+    ) -> dict[str, Any]:
+        """What is known of the recording; `attachments` where it was written."""
+        conversation, recording, session = event.conversation_id, event.recording_id, event.body.get("sessionId")
+        chosen = _ORPHANS_FORMAT if conversation is None and self.config.format == "original" else self.config.format
         durations = [] if details is None else candidate_durations(details, session)
         return {
             "schema": SCHEMA,
@@ -172,15 +245,16 @@ class Archive(Handler[ArchiveConfig]):
             "revision": revision,
             "fetchedAt": iso(self._services.now()),
             "conversationEndedAt": event.body.get("conversationEndedAt"),
-            "media": event.body.get("media", ""),
+            "media": media,
             "sessionId": session,
             "deleteDate": event.body.get("deleteDate"),
-            "format": _ORPHANS_FORMAT if conversation is None and self.config.format == "original" else self.config.format,
+            "format": chosen if attachments is None else "body",
             "variant": _VARIANTS[self._services.genesys.sees_sensitive],
-            "parts": parts,
+            "parts": [*parts],
+            **({} if attachments is None else {"attachments": attachments}),
             "expected": {"durations": durations, "source": "analytics" if durations else "none"},
             "conversationMissing": missing,
-            "conversation": details,
+            "conversation": details if self.config.free_text or details is None else without_free_text(details),
         }
 
     def _true_reason(

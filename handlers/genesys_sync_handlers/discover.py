@@ -36,6 +36,7 @@ from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._ladder import Ladder
 from genesys_sync_handlers._restore import Restores
 from genesys_sync_handlers._times import steady_now
+from genesys_sync_handlers._written import WRITTEN
 
 _READY = frozenset({"AVAILABLE", "RESTORED"})
 _LOST = {"DELETED": ReasonCode.DELETED_UPSTREAM, "ERROR": ReasonCode.FILESTATE_ERROR}
@@ -110,18 +111,19 @@ class Discover(Handler[DiscoverConfig]):
             return Snooze("the first look is not due yet", first - elapsed)
         expected = _expected(event)
         try:
-            look = await self._look(conversation, elapsed, expected=expected)
+            look = await self._look(conversation, elapsed, expected=expected, written=_written(event))
         except PermanentError as error:
             if error.code is not ReasonCode.NOT_FOUND or self._ladder.over(elapsed):
                 raise
             return Snooze("the platform does not know the conversation yet", self._ladder.next_look(elapsed))
         return await self._judge(event, delivery, look, elapsed, expected=expected)
 
-    async def _look(self, conversation: str, elapsed: timedelta, *, expected: bool | None) -> Look:
-        """A shared look where that can tell enough, a definitive one where it cannot."""
+    async def _look(self, conversation: str, elapsed: timedelta, *, expected: bool | None, written: bool) -> Look:
+        """A shared look where that can tell enough, a definitive one where it cannot: what was written has no file, and whether batches
+        name it all the same is not published."""
         recordings = self._services.genesys.recordings
         finishing = self.config.confirm == "metadata" and self._ladder.confirming(elapsed)
-        look = await recordings.look(conversation, definitive=finishing)
+        look = await recordings.look(conversation, definitive=finishing or written)
         if look.definitive or look.recordings or expected is False or not self._ladder.patient(elapsed):
             return look
         return await recordings.look(conversation, definitive=True)
@@ -197,6 +199,11 @@ class Discover(Handler[DiscoverConfig]):
 def _expected(event: Event) -> bool | None:
     seen = event.body.get("recordingSeen")
     return seen if isinstance(seen, bool) else None
+
+
+def _written(event: Event) -> bool:
+    media = event.body.get("mediaTypes")
+    return isinstance(media, list) and not WRITTEN.isdisjoint(media)
 
 
 def _state(recording: RecordingInfo) -> str:

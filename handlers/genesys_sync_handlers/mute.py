@@ -2,7 +2,8 @@
 
 Two things must be there, in whichever order they come: the verified recording, and the spans that `redact` wrote down for it. The
 recording's event waits for the spans; a transcript that comes later still has the copy made anew. A file that was given to be transcribed
-is treated like a recording: the request for its transcript is what brings it.
+is treated like a recording: the request for its transcript is what brings it. What was written (a chat, a message, an e-mail) is redacted
+in its own text, at once.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from genesys_sync_handlers._redacted_copy import SCHEMA, Whose, announced, read_
 from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_of, stretches_of, widened
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._workers import Limits, WorkerBroken, Workers
+from genesys_sync_handlers._written import Unreadable
+from genesys_sync_handlers._written_copy import is_written, written_copy
 
 _COMMAND = (sys.executable, "-m", "genesys_sync_handlers._muter")
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -59,7 +62,7 @@ class MuteConfig(HandlerConfig):
     keep_original  whether the recording as it was spoken stays in the archive
     ladder         when the spans are looked for, since the recording was verified; the last wait repeats
     give_up        a recording of which no transcript came until then stays as it is, or is withheld:
-    without_transcript  `keep` or `quarantine`; what has no sound, or no conversation, is treated so at once
+    without_transcript  `keep` or `quarantine`; what has neither sound nor text, or no conversation, is treated so at once
     workers        processes; 0 is one for each core
     memory         what each of them may use
     """
@@ -144,6 +147,8 @@ class Mute(Handler[MuteConfig]):
             orphan = Whose(recording_id, "", sidecar_key(event.day, None, recording_id), "", ())
             return await self._unredacted(event, orphan, parts, "a recording without a conversation has no transcript")
         whose = Whose.recording(event.day, event.conversation_id, recording_id)
+        if is_written(parts):
+            return await self._typed(event, whose, event.conversation_id, parts)
         if not _sounding(parts):
             return await self._unredacted(event, whose, parts, "nothing is heard in this recording")
         return await self._arrived(event, delivery, whose, parts)
@@ -161,6 +166,17 @@ class Mute(Handler[MuteConfig]):
                 wait = self.config.ladder[min(delivery.snoozes, len(self.config.ladder) - 1)]
                 return Snooze("no redacted transcript yet", min(wait, self.config.give_up - waited))
             return Done((await self._copied(event, subject),))
+
+    async def _typed(self, event: Event, whose: Whose, conversation_id: str, parts: Sequence[Mapping[str, Any]]) -> Outcome:
+        """What was written is redacted in its own text, and waits for no transcript."""
+        ended, keep = event.body.get("conversationEndedAt"), self.config.keep_original
+        async with self._alone(whose.name):
+            try:
+                made = await written_copy(self._services, whose, conversation_id, parts, ended_at=ended, keep_original=keep)
+            except Unreadable as error:
+                return await self._unredacted(event, whose, parts, str(error))
+            await self._services.storage.write(whose.copy, orjson.dumps(made, option=orjson.OPT_INDENT_2))
+            return Done((await self._announced(event, whose, made),))
 
     async def _begun(self, event: Event, media: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a run that was interrupted has begun to withhold this recording: a transcript that came since is too late."""
@@ -186,7 +202,7 @@ class Mute(Handler[MuteConfig]):
         first, which the recording's own event tells of, and knows this transcript."""
         async with self._alone(whose.name):
             made = await self._made(whose)
-            if made is None:
+            if made is None or is_written(made["body"]["parts"]):
                 return None
             originals = media = made["originals"]
             if None in [await self._services.storage.size(part["key"]) for part in originals]:
@@ -258,11 +274,16 @@ class Mute(Handler[MuteConfig]):
             copies = _keys(subject.media) != _keys(subject.originals)
             media = made["body"]["parts"] if copies else subject.media
             subject = replace(subject, stretches=stretches, made=made, media=media, replaced=made["body"]["removed"])
-        body = await announced(storage, whose.copy, made)
+        return await self._announced(event, whose, made)
+
+    async def _announced(self, event: Event, whose: Whose, made: Mapping[str, Any]) -> Event:
+        """What the copy takes the place of is gone, if it is to go; the copy's sidecar must be durable."""
+        body = await announced(self._services.storage, whose.copy, made)
         for key in body["removed"]:
-            await storage.remove(key)
-        facts = {"parts": [part["sha256"] for part in body["parts"]], "spans": len(subject.stretches), "removed": body["removed"]}
-        self._services.audit.record("recording.redact", whose.name, **facts)
+            await self._services.storage.remove(key)
+        parts = body["parts"]
+        hashes, spans = [part["sha256"] for part in parts], max(part["spans"] for part in parts)
+        self._services.audit.record("recording.redact", whose.name, parts=hashes, spans=spans, removed=body["removed"])
         return event.derive(
             Topic.MEDIA_REDACTED,
             occurred_at=self._services.now(),

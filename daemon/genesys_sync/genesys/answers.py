@@ -50,7 +50,7 @@ class Answer:
     """One answer, judged.
 
     status          HTTP status; 0 when none came
-    body            parsed JSON of a good answer, None when it was empty
+    body            parsed JSON of a good answer, None when it was empty; `raw` its bytes as they came
     reason          the reason code that an error made of it carries
     code, message   the platform's own, cleaned and clipped; empty when it gave none
     missing         names of missing permissions, as far as the platform told
@@ -59,6 +59,7 @@ class Answer:
     kind: Kind
     status: int
     body: Any = None
+    raw: bytes = b""
     reason: ReasonCode = ReasonCode.REQUEST_REFUSED
     code: str = ""
     message: str = ""
@@ -102,7 +103,7 @@ def _good(status: int, body: bytes, correlation_id: str) -> Answer:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         return bad_answer(status, "the answer is not JSON", correlation_id)
-    return Answer(kind=Kind.OK, status=status, body=parsed, correlation_id=correlation_id)
+    return Answer(kind=Kind.OK, status=status, body=parsed, raw=body, correlation_id=correlation_id)
 
 
 def bad_answer(status: int, message: str, correlation_id: str = "") -> Answer:

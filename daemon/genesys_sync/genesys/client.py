@@ -52,13 +52,14 @@ _DISGUISED = ("%2e", "%2f", "%5c", "%00")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer: the status tells 200 from 202; `body` is parsed JSON, None when empty. `by` is the client that was answered: a job
-    is shown to nobody else."""
+    """A good answer: the status tells 200 from 202; `body` is parsed JSON, None when empty, `raw` its bytes as they came. `by` is the
+    client that was answered: a job is shown to nobody else."""
 
     status: int
     body: Any
     correlation_id: str
     by: Client
+    raw: bytes = b""
 
 
 class Caller(Protocol):
@@ -141,7 +142,7 @@ class Client:
             await self._turn(name, deadline, lane, urgency)
             answer, asked_wait = await self._send(name, method, path, token, params, data, shape, lane)
             if answer.kind is Kind.OK:
-                return Reply(answer.status, answer.body, answer.correlation_id, self)
+                return Reply(answer.status, answer.body, answer.correlation_id, self, answer.raw)
             self._log.debug(
                 "request_failed",
                 operation=name,

@@ -26,6 +26,10 @@ from genesys_sync.settings import GenesysSettings
 Parts = tuple[MediaPart, ...]
 
 FILE_STATES = frozenset({"UPLOADING", "AVAILABLE", "ARCHIVED", "RESTORING", "RESTORED", "DELETED", "ERROR"})
+FETCHABLE = frozenset({"AVAILABLE", "RESTORED"})
+NO_FORMATS = {"formatId": "NONE", "emailFormatId": "NONE", "chatFormatId": "NONE", "messageFormatId": "NONE"}
+BODIES_MAX = 4
+"""Bodies of written recordings that are read at one time."""
 REMEMBERED_MAX = 10_000
 TRANSCODE_PATIENCE = 60.0
 """Seconds that one `locate` with a format waits for the platform's transcoder."""
@@ -63,6 +67,7 @@ class RecordingService:
         self._clock = clock
         self._batch_from = settings.batch_from
         self._batches = Batches(client, clock=clock, poll=settings.batch_poll)
+        self._bodies = anyio.CapacityLimiter(BODIES_MAX)
         self._remembered = Remembered(life=settings.media_url_life, now=clock.monotonic)
         self._looks: Gatherer[str, Look] = Gatherer(tasks, self._look_at_all, clock=clock, window=settings.batch_gather, limit=ITEMS_MAX)
         self._places: Gatherer[_Place, Parts] = Gatherer(
@@ -105,6 +110,15 @@ class RecordingService:
         path = _recording_path(conversation_id, recording_id)
         reply = await self._client.call("GET", path, params={"formatId": "NONE"}, shape=dict)
         return without_urls(reply.body)
+
+    async def body(self, conversation_id: str, recording_id: str, *, before: datetime | None = None) -> bytes:
+        """See `services.Recordings.body`."""
+        path, urgency = _recording_path(conversation_id, recording_id), LAST if before is None else before.timestamp()
+        async with self._bodies:  # each is in memory as a whole
+            reply = await self._client.call("GET", path, params=NO_FORMATS, shape=dict, urgency=urgency)
+        if reply.status != 200 or reply.body.get("fileState") not in FETCHABLE:
+            raise TransientError("the recording cannot be had yet", code=ReasonCode.NOT_READY, correlation_id=reply.correlation_id)
+        return reply.raw
 
     # --- looking
 

@@ -119,6 +119,12 @@ class Recordings(Protocol):
         Raises as `locate`."""
         ...
 
+    async def body(self, conversation_id: str, recording_id: str, *, before: datetime | None = None) -> bytes:
+        """The single recording as the platform answers it, byte for byte: what was written in a chat, a message or an e-mail is in it,
+        and in no file. No format is asked for, so it names no media. `before` as in `locate`. Holds personal data: it may go into the
+        archive, never into an event or a log. Raises TransientError(NOT_READY) until it can be had."""
+        ...
+
     async def get(self, conversation_id: str, recording_id: str) -> Mapping[str, Any]:
         """The single recording without transcoding (`formatId=NONE`), URLs removed: `outputDurationMs`, `fileState`, dates."""
         ...
