@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 import traceback
 from collections.abc import Iterable
@@ -133,15 +132,6 @@ def test_a_finder_of_names_adds_its_own_types() -> None:
 def test_presidio_that_is_not_there_is_told_in_one_sentence() -> None:
     with pytest.raises(ConfigurationError, match=r"nothing is downloaded|install genesys-sync"):
         presidio_names("no_such_model")
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("presidio_analyzer") is None or importlib.util.find_spec("en_core_web_sm") is None,
-    reason="the extra `names` or the spaCy model en_core_web_sm is not installed",
-)
-def test_presidio_finds_a_name() -> None:
-    redacted = Redactor(names=presidio_names("en_core_web_sm")).redact(one("hello, my name is John Smith"))
-    assert "Smith" not in redacted.transcript.segments[0].text
 
 
 def badge(pattern: str, **more: object) -> CustomRule:
