@@ -14,7 +14,7 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,16 @@ from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit, action_record
 from genesys_sync.dispatch.providers import LoadedProvider, OpenProviders, load_providers
 from genesys_sync.dispatch.registry import LoadedHandler, load_handlers
-from genesys_sync.errors import GenesysSyncError, LedgerError, LedgerFull, LedgerSyncFailed, StorageError, TransientError, root_cause
+from genesys_sync.errors import (
+    CredentialsRefused,
+    GenesysSyncError,
+    LedgerError,
+    LedgerFull,
+    LedgerSyncFailed,
+    StorageError,
+    TransientError,
+    root_cause,
+)
 from genesys_sync.feed.listener import Feed
 from genesys_sync.feed.orphans import take_in
 from genesys_sync.feed.retention import Retention
@@ -311,6 +320,8 @@ async def _listen(opened: Opened) -> None:
             _log.warning("the platform does not answer", error=error.reason, again_in=f"{wait:.0f}s")
             sdnotify.notify(READY=1, STATUS="waiting for the platform")
             await opened.clock.sleep(wait)
+    with suppress(TransientError, CredentialsRefused):  # asked again soon; until then what is fetched counts as of an unknown variant
+        await opened.visibility.look_at_grants()
     _log.info("running", organization_id=opened.platform.organization_id)
     sdnotify.notify(READY=1, STATUS="running")
     feed = Feed(

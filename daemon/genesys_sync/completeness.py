@@ -70,18 +70,6 @@ class Unexplained(StrEnum):
     NO_VERDICT = "NO_VERDICT"
 
 
-class Caveat(StrEnum):
-    """Why a report must not say "complete", whatever its numbers are."""
-
-    OFFLINE = "OFFLINE"
-    NOT_PAGED_TO_ITS_END = "NOT_PAGED_TO_ITS_END"
-    ANALYTICS_NOT_YET_THERE = "ANALYTICS_NOT_YET_THERE"
-    GAPS_OPEN = "GAPS_OPEN"
-    PERMISSION_MISSING = "PERMISSION_MISSING"
-    PERMISSION_NOT_PROVED = "PERMISSION_NOT_PROVED"
-    STILL_LOOKING = "STILL_LOOKING"
-
-
 @dataclass(frozen=True, slots=True)
 class Roles:
     """The handlers by what they do; names as in the settings. An empty role: nobody is known to do it, so everybody counts for
@@ -226,48 +214,6 @@ def recorded(details: Mapping[str, Any]) -> bool | None:
             flags += [session.get("recording"), session.get("snippetRecording")]
         said += [flag for flag in flags if isinstance(flag, bool)]
     return any(said) if said else None
-
-
-def caveats(
-    *,
-    offline: bool,
-    paging_fault: str,
-    to_ms: int,
-    known_until_ms: int,
-    open_gaps: int,
-    sensitive: bool | None,
-    permission: str,
-    looking: int,
-) -> list[tuple[Caveat, str]]:
-    """What forbids the word "complete", each with a sentence; none when nothing does.
-
-    known_until_ms  up to where the platform's analytics may be believed
-    sensitive       whether the client holds `permission`; None when that could not be asked
-    looking         conversations of which discovery has not finished
-    """
-    found: list[tuple[Caveat, str]] = []
-    if offline:
-        found.append((Caveat.OFFLINE, "the platform was not asked: this is what the ledger says of itself"))
-    if paging_fault:
-        found.append((Caveat.NOT_PAGED_TO_ITS_END, f"the platform's analytics were not read to the end of the time: {paging_fault}"))
-    if not offline and to_ms > known_until_ms:
-        found.append((Caveat.ANALYTICS_NOT_YET_THERE, "the time ends later than the platform's analytics are known to be filled"))
-    if open_gaps:
-        found.append((Caveat.GAPS_OPEN, f"{open_gaps} gaps within the time are not closed yet"))
-    if sensitive is False:
-        sentence = f"{permission} is missing: the platform leaves out recordings with redacted parts without a word"
-        found.append((Caveat.PERMISSION_MISSING, sentence))
-    elif sensitive is None:
-        found.append((Caveat.PERMISSION_NOT_PROVED, f"whether the client holds {permission} is not proved"))
-    if looking:
-        found.append((Caveat.STILL_LOOKING, f"the recordings of {looking} conversations are still being looked for"))
-    return found
-
-
-def is_complete(tally: Tally, found: Iterable[tuple[Caveat, str]]) -> bool:
-    """Whether everything of the time is accounted for: no caveat, nothing on its way, nothing unexplained. What is dead or rejected is
-    accounted for: it has its reason."""
-    return not any(found) and not tally.unfinished and not tally.states[State.UNEXPLAINED]
 
 
 def without(asked: tuple[int, int], taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

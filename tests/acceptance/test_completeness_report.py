@@ -170,7 +170,7 @@ def test_backfill_finds_what_nobody_heard_and_the_second_run_changes_nothing(
     code, without_permission = report(here)
     assert here.stop() == 0
     assert code == 1
-    assert [caveat["code"] for caveat in without_permission["caveats"]] == ["PERMISSION_MISSING"]
+    assert [caveat["code"] for caveat in without_permission["caveats"]] == ["PERMISSION_MISSING", "VARIANT_NOT_WHOLE"]
     assert without_permission["permissions"] == {SENSITIVE: False}
     shown = here.call("report", "--from", "1h").stdout
     assert f"{SENSITIVE}  MISSING" in shown

@@ -340,6 +340,18 @@ async def test_an_error_in_the_body_of_the_context_leaves_it_as_it_is(serve: Ser
             raise LookupError
 
 
+async def test_a_queue_that_slips_between_two_pages_is_found_by_reading_them_again(serve: Serve) -> None:
+    """Of A, B and C on pages of one, A is deleted after the first was read: what was on the second is on the first now."""
+    api = Api()
+
+    def page(name: str, total: int) -> tuple[int, Any, dict[str, str]]:
+        return 200, {"entities": [{"id": ID[:-1] + name, "name": name}], "pageCount": total, "total": total}, {}
+
+    api.script = [page("a", 3), page("c", 2), page("b", 2), page("c", 2)]
+    async with platform_at(await serve(api), FakeClock()) as platform:
+        assert [queue.name for queue in await platform.queues()] == ["a", "c", "b"]
+
+
 async def test_identity_queues_and_channels(serve: Serve) -> None:
     api = Api()
     api.script = [

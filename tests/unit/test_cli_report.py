@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from genesys_sync.caveats import Caveat
 from genesys_sync.cli.backfill import Progress, as_json, progress, request
 from genesys_sync.cli.moments import Window
 from genesys_sync.cli.report import Report, as_csv, header, show
 from genesys_sync.cli.report import as_json as report_as_json
 from genesys_sync.clock import SystemClock
-from genesys_sync.completeness import Caveat, Item, Judged, State
+from genesys_sync.completeness import Item, Judged, State
 from genesys_sync.feed.backfill import OPERATOR
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Gap

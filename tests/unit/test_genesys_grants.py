@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from genesys_sync.genesys.grants import lacking
+from genesys_sync.genesys.grants import lacking, sees_sensitive
 
 
 def subject(*permissions: str, division: str = "home") -> dict[str, Any]:
@@ -33,3 +33,26 @@ VIEW, SENSITIVE = "recording:recording:view", "recording:recording:viewSensitive
 )
 def test_what_is_missing_is_named_with_its_division(own: Any, first: Any, missing: list[str]) -> None:
     assert lacking(own, first) == missing
+
+
+def together(*answers: dict[str, Any]) -> dict[str, Any]:
+    return {"grants": [grant for answer in answers for grant in answer["grants"]]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "sees"),
+    [
+        (subject(VIEW, SENSITIVE), True),
+        (subject("recording:*:*"), True),
+        (subject(VIEW), False),
+        (together(subject(VIEW, SENSITIVE), subject(VIEW, division="sales")), False),
+        (together(subject(VIEW, SENSITIVE), subject(VIEW, SENSITIVE, division="sales")), True),
+        (together(subject(VIEW, division="*"), subject(SENSITIVE, division="sales")), False),
+        (together(subject(VIEW, division="sales"), subject(SENSITIVE, division="*")), True),
+        (subject("routing:queue:view"), False),
+        ({}, None),
+        ({"grants": "none"}, None),
+    ],
+)
+def test_sensitive_recordings_are_seen_where_the_permission_reaches_as_far_as_the_recordings_do(answer: Any, sees: bool | None) -> None:
+    assert sees_sensitive(answer) is sees

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
-from genesys_sync.genesys.grants import Grants
+from genesys_sync.genesys.grants import SENSITIVE, Grants, holds
 from genesys_sync.genesys.orphans import Orphan
 from genesys_sync.genesys.visibility import AGAIN, EVERY, FIRST, Visibility
 from genesys_sync.metrics import Metrics
@@ -29,6 +29,10 @@ class Platform:
         self.granted: Grants | Exception | None = ALL
         self.listed: Sequence[Orphan] | Exception = []
         self.asked = 0
+
+    @property
+    def sees_sensitive(self) -> bool | None:
+        return None if self.granted is None or isinstance(self.granted, Exception) else holds(SENSITIVE, self.granted)
 
     async def grants(self) -> Grants | None:
         self.asked += 1

@@ -9,14 +9,15 @@ from typing import Any, Final
 
 import anyio
 
+from genesys_sync.caveats import caveats
 from genesys_sync.cli.moments import GAPS_MOST, Window
 from genesys_sync.cli.report import Report
 from genesys_sync.clock import Clock
-from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, caveats, judge, recorded
+from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, judge, recorded
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.events import Topic
 from genesys_sync.genesys.details_query import parse_time
-from genesys_sync.genesys.grants import SENSITIVE, holds, permissions_of
+from genesys_sync.genesys.grants import SENSITIVE, sees_sensitive
 from genesys_sync.genesys.platform import Platform
 from genesys_sync.ledger.base import Fact, Gap, Ledger
 from genesys_sync.reckoning import AT_ONCE, ended_between, orphans_between
@@ -89,16 +90,15 @@ class Collector:
             open_gaps=report.open_gaps,
             sensitive=report.sensitive,
             permission=SENSITIVE,
-            looking=report.tally.looking,
+            tally=report.tally,
         )
         return report
 
     async def _holds_sensitive(self, platform: Platform) -> bool | None:
         try:
-            granted = permissions_of(await platform.request("GET", "/api/v2/authorization/subjects/me"))
+            return sees_sensitive(await platform.request("GET", "/api/v2/authorization/subjects/me"))
         except (TransientError, PermanentError):
             return None
-        return None if granted is None else holds(SENSITIVE, granted)
 
     async def _page(self, platform: Platform, window: Window) -> None:
         """Again from the beginning when it breaks off: what was seen until then stays true."""

@@ -16,12 +16,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from genesys_sync.caveats import Caveat, is_complete
 from genesys_sync.cli import report_transcripts
 from genesys_sync.cli.invocation import load_settings, run_async, whole_number
 from genesys_sync.cli.moments import Window, add_window, window
 from genesys_sync.cli.output import iso, print_json, print_line, print_table, written
 from genesys_sync.clock import SystemClock
-from genesys_sync.completeness import MEANINGS, Caveat, Item, Roles, State, Tally, is_complete
+from genesys_sync.completeness import MEANINGS, Item, Roles, State, Tally
 from genesys_sync.events import iso as iso_time
 from genesys_sync.settings import Settings
 from genesys_sync.transcript_states import TranscriptRoles

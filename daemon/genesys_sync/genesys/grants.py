@@ -23,6 +23,18 @@ def permissions_of(answer: object) -> Grants | None:
     return granted or None
 
 
+def sees_sensitive(answer: object) -> bool | None:
+    """Whether SENSITIVE is held wherever recordings may be seen, by this answer of `authorization/subjects/me`; None when it told no policy
+    at all. A client that holds it in one division and sees recordings in two is refused nothing: they are left out, without a word."""
+    reach = _reach(answer)
+    if not reach:
+        return None
+    held, seen = _divisions(SENSITIVE, reach), _divisions(_SEEN, reach)
+    return bool(held) and (not held.isdisjoint(_EVERYWHERE) or seen <= held)
+
+
+_SEEN: Final = "recording:recording:view"
+_EVERYWHERE: Final = frozenset({"", "*"})
 _WORK: Final = frozenset({"recording", "analytics", "conversation", "quality", "speechAndTextAnalytics"})
 """The domains of the permissions that decide what work on recordings shows."""
 
@@ -43,6 +55,10 @@ def _reach(answer: object) -> set[tuple[str, str, str, str]]:
         name = str(division.get("id") or "") if isinstance(division, Mapping) else ""
         reach |= {(name, *permission) for permission in permissions_of({"grants": [grant]}) or ()}
     return reach
+
+
+def _divisions(permission: str, reach: Set[tuple[str, str, str, str]]) -> set[str]:
+    return {division for division, *policy in reach if _covers(tuple(policy), tuple(permission.split(":")))}
 
 
 def _covers(policy: tuple[str, ...], wanted: tuple[str, ...]) -> bool:

@@ -24,7 +24,7 @@ from genesys_sync.genesys.control import ControlService
 from genesys_sync.genesys.conversations import ConversationService
 from genesys_sync.genesys.entitlements import SUBJECT, EntitlementService
 from genesys_sync.genesys.flows import FlowService
-from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, permissions_of
+from genesys_sync.genesys.grants import Grants, permissions_of, sees_sensitive
 from genesys_sync.genesys.identity import organization_of
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.orphans import Orphan, listed
@@ -43,6 +43,7 @@ from genesys_sync.settings import Credentials, GenesysSettings
 
 _CONNECTIONS = 32
 _QUEUE_PAGES_MAX = 1000
+_QUEUE_LISTINGS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,24 @@ class Platform:
         return self.organization_id
 
     async def queues(self) -> list[Queue]:
-        """Every routing queue that the client may see, of all pages. Raises CredentialsRefused, TransientError or PermanentError."""
+        """Every routing queue that the client may see, of all pages. Raises CredentialsRefused, TransientError or PermanentError.
+
+        A queue that is deleted while the pages are read moves those behind it to pages which have been read already, and one of them is in
+        none. So pages that show fewer than they told are read again, and what either showed counts: a topic too many is refused by itself.
+        """
         await self.tokens.get()
         found: dict[str, Queue] = {}
+        for _ in range(_QUEUE_LISTINGS):
+            shown, told = await self._listed_queues()
+            found |= shown
+            if len(shown) >= told:
+                break
+        return list(found.values())
+
+    async def _listed_queues(self) -> tuple[dict[str, Queue], int]:
+        """What one reading of all pages showed, and the most that any of them told; 0 where none told."""
+        found: dict[str, Queue] = {}
+        told = 0
         for page in range(1, _QUEUE_PAGES_MAX + 1):
             parameters = {"pageSize": "100", "pageNumber": str(page)}
             body = (await self._client.call("GET", "/api/v2/routing/queues", params=parameters, shape=dict, lane=Lane.CONTROL)).body
@@ -118,17 +134,18 @@ class Platform:
                 queue_id = canonical_uuid(entity.get("id")) if isinstance(entity, dict) else None
                 if queue_id is not None:
                     found[queue_id] = Queue(queue_id, str(entity.get("name") or ""))
-            pages = body.get("pageCount")
+            total, pages = body.get("total"), body.get("pageCount")
+            told = max(told, total) if isinstance(total, int) else told
             if not entities or (isinstance(pages, int) and page >= pages):
                 break
-        return list(found.values())
+        return found, told
 
     async def grants(self) -> Grants | None:
         """What the client's role grants; None when the answer tells nothing of it. `sees_sensitive` follows. Raises TransientError or
         PermanentError."""
-        granted = permissions_of((await self._client.call("GET", SUBJECT, lane=Lane.CONTROL)).body)
-        self.sees_sensitive = None if granted is None else holds(SENSITIVE, granted)
-        return granted
+        answer = (await self._client.call("GET", SUBJECT, lane=Lane.CONTROL)).body
+        self.sees_sensitive = sees_sensitive(answer)
+        return permissions_of(answer)
 
     async def orphans(self) -> list[Orphan]:
         """The recordings that belong to no conversation, of all pages (the platform lists 500 at most). Raises TransientError or

@@ -11,13 +11,13 @@ from typing import Final, Protocol
 
 from genesys_sync.clock import Clock
 from genesys_sync.errors import CredentialsRefused, PermanentError, TransientError
-from genesys_sync.genesys.grants import SENSITIVE, Grants, holds
+from genesys_sync.genesys.grants import SENSITIVE, Grants
 from genesys_sync.genesys.orphans import Orphan
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 
 FIRST: Final = 45.0
-"""Seconds after the start: what is needed for the first events goes first."""
+"""Seconds after the start, for both: what is needed for the first events goes first."""
 EVERY: Final = 3600.0
 AGAIN: Final = 60.0
 """Seconds until the next question after one that was not answered."""
@@ -29,6 +29,11 @@ _log = get_logger("visibility")
 
 class Asked(Protocol):
     """What is asked of the platform; `platform.Platform` offers it."""
+
+    @property
+    def sees_sensitive(self) -> bool | None:
+        """As the last `grants` told."""
+        ...
 
     async def grants(self) -> Grants | None: ...
 
@@ -64,9 +69,18 @@ class Visibility:
             else:
                 await self._clock.sleep(EVERY)
 
+    async def look_at_grants(self) -> None:
+        """Afterwards `sensitive` is known as far as the platform tells: to be asked before anything is fetched, because what is fetched
+        tells which variant it is. Raises TransientError or CredentialsRefused where the platform does not answer."""
+        try:
+            granted = await self._platform.grants()
+        except PermanentError:
+            granted = None
+        self._judge(None if granted is None else self._platform.sees_sensitive)
+
     async def look(self) -> None:
         """Afterwards both are known as far as the platform tells. Raises TransientError or CredentialsRefused where it does not answer."""
-        self._judge(await self._grants())
+        await self.look_at_grants()
         try:
             found = await self._platform.orphans()
         except PermanentError as error:
@@ -85,14 +99,7 @@ class Visibility:
                 await self._take(new)
         self._named = frozenset(orphan.id for orphan in found)
 
-    async def _grants(self) -> Grants | None:
-        try:
-            return await self._platform.grants()
-        except PermanentError:
-            return None
-
-    def _judge(self, granted: Grants | None) -> None:
-        sensitive = None if granted is None else holds(SENSITIVE, granted)
+    def _judge(self, sensitive: bool | None) -> None:  # noqa: FBT001 - one thing is judged
         if sensitive is False and self.sensitive is not False:
             _log.warning("sensitive_not_visible", permission=SENSITIVE, effect="recordings with sensitive parts are left out or redacted")
         elif sensitive and self.sensitive is False:
