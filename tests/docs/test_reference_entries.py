@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from genesys_sync import app, errors, health
+from genesys_sync import errors, health
+from genesys_sync.app.condition import Condition
 from genesys_sync.cli.execution import INTERRUPTED, PIPE_CLOSED
 from genesys_sync.cli.parser import COMMANDS, build_parser
 from genesys_sync.errors import ReasonCode
@@ -143,7 +144,7 @@ def test_the_log_lines_named_are_written_somewhere() -> None:
 
 
 def test_every_reason_of_readiness_has_its_row() -> None:
-    judged = inspect.getsource(app.report).split("found = {")[1].split("}")[0]
+    judged = inspect.getsource(Condition.report).split("found = {")[1].split("}")[0]
     codes = set(re.findall(r'"([a-z_]+)":', judged)) | set(re.findall(r'append\("([a-z_]+)"\)', inspect.getsource(health)))
     codes |= set(Alert)
     table = (PROJECT / "docs" / "howto" / "operate.md").read_text().split("### Reasons in `/readyz`")[1].split("\n## ")[0]

@@ -40,8 +40,11 @@ _log = get_logger("console")
 class Condition(Protocol):
     """What comes to be known only while the process runs."""
 
-    feed: Feed | None
-    sealer: Sealer | None
+    @property
+    def feed(self) -> Feed | None: ...
+
+    @property
+    def sealer(self) -> Sealer | None: ...
 
 
 def withheld(settings: Settings) -> str:
