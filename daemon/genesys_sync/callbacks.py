@@ -4,8 +4,8 @@ In order: the headers' form and time → the body, no longer than allowed → th
 whether its id has been seen → the body into the archive → `transcription.answered` into the ledger → 204. Only then has it arrived: a kill
 before that leaves the sender without an answer, and it sends again, or we ask.
 
-Whatever is refused, for whichever reason, also what is no HTTP at all, gets 401 with one body: nobody learns how near he came. The
-reasons are counted.
+Whatever is refused, for whichever reason, also what is no HTTP at all, gets 401 with one body: nobody learns how near he came. A body that
+does not come whole in time gets 408, whoever sends it. The reasons are counted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
+from math import inf
 from typing import Any, Final, Self
 
 import anyio
@@ -24,7 +25,7 @@ from genesys_sync.dispatch.providers import CALLBACK_PATH, LoadedProvider
 from genesys_sync.errors import LedgerError, StorageError
 from genesys_sync.events import Event, Topic
 from genesys_sync.ledger.base import Ledger
-from genesys_sync.listening import HEADER_LIMIT, bind
+from genesys_sync.listening import HEADER_LIMIT, age, bind
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
@@ -34,8 +35,11 @@ from genesys_sync.standard_webhooks import Claim, Flaw, claimed, proved
 
 REFUSED: Final = b'{"error":"refused"}'
 BUSY: Final = b'{"error":"try again"}'
+SLOW: Final = b'{"error":"too slow"}'
 LONGEST: Final = 30.0
 """Seconds that a connection stays open: a sender who dawdles is cut off."""
+TO_ANSWER: Final = 5.0
+"""Of these, those that are left for the answer: a body that has not come whole by then is answered as it is."""
 _BODIES: Final = 4
 """Bodies in memory at one time."""
 _HEX: Final = frozenset("0123456789abcdef")
@@ -55,6 +59,8 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     """Authentic, for a request that the ledger does not know."""
     REPLAYED = "replayed"
+    SLOW = "slow"
+    """Its body did not come whole in time; answered with 408."""
     BUSY = "busy"
     """Authentic, and could not be kept: the sender is asked to try again."""
 
@@ -117,13 +123,17 @@ class CallbackServer:
         claim = claimed(_headers(request), now=self._clock.now().timestamp(), tolerance=self._settings.tolerance.total_seconds())
         if isinstance(claim, Flaw):
             return self._refuse(name, claim)
-        async with self._bodies:
-            body = await self._body(request)
-            if body is None:
-                return self._refuse(name, Outcome.BODY)
-            if not proved(claim, body, one.keys):
-                return self._refuse(name, Flaw.SIGNATURE)
-            return await self._take(one, claim, body)
+        with anyio.move_on_after(LONGEST - TO_ANSWER - age(request)) as patience:
+            async with self._bodies:
+                body = await self._body(request)
+                patience.deadline = inf  # what has come whole is worked off
+                if body is None:
+                    return self._refuse(name, Outcome.BODY)
+                if not proved(claim, body, one.keys):
+                    return self._refuse(name, Flaw.SIGNATURE)
+                return await self._take(one, claim, body)
+        self._metrics.callbacks.labels(name, Outcome.SLOW).inc()
+        return web.Response(status=408, body=SLOW, content_type="application/json", headers=_HEADERS)
 
     async def _body(self, request: web.BaseRequest) -> bytes | None:
         """The whole body; None where it is too long, or breaks off."""

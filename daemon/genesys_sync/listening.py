@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import Any, Final
 
+import anyio
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
@@ -62,12 +63,13 @@ class BoundedSite(web.BaseSite):
 class _Connection(web.RequestHandler):
     """aiohttp's, but for what it would itself refuse: that answer would quote what was sent, and so would its traceback in the log."""
 
-    __slots__ = ("_ended", "_refuse")
+    __slots__ = ("_ended", "_refuse", "began")
 
     def __init__(self, manager: web.Server, refuse: Refuse, ended: Callable[[], object], **more: Any) -> None:
         super().__init__(manager, **more)
         self._refuse = refuse
         self._ended = ended
+        self.began = anyio.current_time()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._ended()
@@ -82,6 +84,12 @@ class _Connection(web.RequestHandler):
         response = self._refuse(431 if too_large else status, exc)
         response.force_close()
         return response
+
+
+def age(request: web.BaseRequest) -> float:
+    """Seconds since the connection of this request was accepted by a `BoundedSite`."""
+    assert isinstance(request.protocol, _Connection), "it came in here"
+    return anyio.current_time() - request.protocol.began
 
 
 async def bind(

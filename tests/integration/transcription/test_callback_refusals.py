@@ -191,6 +191,26 @@ async def test_who_dawdles_is_cut_off(rig, monkeypatch) -> None:
         writer.close()
 
 
+async def test_a_body_that_trickles_is_answered_before_the_connection_is_cut_whoever_sends_it(rig, monkeypatch) -> None:
+    monkeypatch.setattr("genesys_sync.callbacks.LONGEST", 5.0)
+    monkeypatch.setattr("genesys_sync.callbacks.TO_ANSWER", 4.6)
+    async with rig(work=False) as here:
+        event = await here.request()
+        body = message(event.id)
+        for headers in (headers_of("msg_slow", body), headers_of("msg_slow", b"another body")):
+            whole = raw(body, headers)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(here))
+            writer.write(whole[: -len(body) // 2])
+            with anyio.fail_after(4):
+                answer = await reader.read()
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert answer.endswith(b'{"error":"too slow"}')
+        assert here.counted("slow") == 2
+        assert await here.events("transcription.answered") == []
+        assert await sent(port_of(here), raw(body, headers_of("msg_slow", body))) == (204, b""), "in one go the same message is taken"
+
+
 class Hostile:
     """Messages that must be refused, from one seed."""
 
