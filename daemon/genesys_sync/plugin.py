@@ -294,6 +294,8 @@ class Handler(ABC, Generic[ConfigT]):
     topics       the topics it takes when the settings name none; globs allowed
     policy       the policy where the settings do not say otherwise; a handler may set its own in `__init__`, where it follows from
                  the configuration. From `running` on it is the one in force
+    endpoint     where it sends what it takes, written in one way however the settings write it; empty: nowhere. Two handlers that take a
+                 topic in common may not share it, or every such event would be told twice. Set in `__init__`; never shown
     resumable    a run that ended with its process is gone on with where it was, and what could crash runs in processes of its own: so
                  being killed many times in a row (`dispatch.max_crashes`) is not held against its deliveries
     """
@@ -301,6 +303,7 @@ class Handler(ABC, Generic[ConfigT]):
     config_type: ClassVar[type]
     topics: ClassVar[Sequence[str]] = ()
     policy: Policy = Policy()
+    endpoint: str = ""
     resumable: ClassVar[bool] = False
 
     def __init__(self, name: str, config: ConfigT) -> None:

@@ -23,7 +23,7 @@ def read_secrets(prefix: str, files: Sequence[Path], variable: str) -> tuple[byt
         try:
             keys.append(parse_secret(text))
         except ValueError as error:
-            problems.append(f"{source}: {error}")
+            problems.append(f"{source}: ENDPOINT_INVALID: {error}")
     if problems:
         raise ConfigurationError(problems)
     return tuple(keys)
@@ -63,7 +63,7 @@ def _from_files(key: str, files: Sequence[Path], problems: list[str]) -> list[tu
         source = f"{key}: {path}"
         try:
             if _exposed(path):
-                problems.append(f"{source}: may be read by others; chmod 600 it")
+                problems.append(f"{source}: SECRET_EXPOSED: may be read by others; chmod 600 it")
                 continue
             found.append((source, path.read_text(encoding="utf-8").strip()))
         except (OSError, UnicodeDecodeError) as error:

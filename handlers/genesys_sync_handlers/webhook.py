@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import anyio.to_thread
 import orjson
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from genesys_sync.plugin import (
     Delivery,
@@ -89,10 +89,10 @@ class WebhookConfig(HandlerConfig):
     batch_within  a batch that is not full goes so long after its first event
     """
 
+    allow_http: bool = False
     url: str
     secret_files: tuple[Path, ...] = ()
-    secrets_env: str = ""
-    allow_http: bool = False
+    secrets_env: Annotated[str, Field(validate_default=True)] = ""
     timeout: PositiveDuration = timedelta(seconds=15)
     template: Template = "event"
     batch: Annotated[int, Field(ge=1, le=500)] = 1
@@ -100,24 +100,25 @@ class WebhookConfig(HandlerConfig):
 
     @field_validator("url")
     @classmethod
-    def _addressed(cls, value: str) -> str:
+    def _addressed(cls, value: str, given: ValidationInfo) -> str:
         # the value is not shown: a path or query may be a token
         parts = _split(value)
         if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
             raise ValueError("ENDPOINT_INVALID: must be an absolute https URL")
+        if parts.scheme == "http" and not given.data.get("allow_http"):
+            raise ValueError("ENDPOINT_INVALID: must begin with https:// (for a receiver on this machine, set allow_http = true)")
         if parts.username is not None or parts.password is not None:
             raise ValueError("ENDPOINT_INVALID: must not hold credentials; the receiver checks the signature")
         if parts.fragment:
             raise ValueError("ENDPOINT_INVALID: must not have a fragment")
         return value
 
-    @model_validator(mode="after")
-    def _safe(self) -> Self:
-        if urlsplit(self.url).scheme == "http" and not self.allow_http:
-            raise ValueError("url: ENDPOINT_INVALID: must begin with https:// (for a receiver on this machine, set allow_http = true)")
-        if bool(self.secret_files) == bool(self.secrets_env):
+    @field_validator("secrets_env")
+    @classmethod
+    def _signed(cls, value: str, given: ValidationInfo) -> str:
+        if "secret_files" in given.data and bool(given.data["secret_files"]) == bool(value):
             raise ValueError("set secret_files or secrets_env, one of them")
-        return self
+        return value
 
 
 class Webhook(Handler[WebhookConfig]):
@@ -139,6 +140,7 @@ class Webhook(Handler[WebhookConfig]):
     def __init__(self, name: str, config: WebhookConfig) -> None:
         super().__init__(name, config)
         self._host = urlsplit(config.url).hostname or ""
+        self.endpoint = _canonical(config.url)
         if config.batch > 1:  # two batches at a time: one is on its way while the next gathers
             patience = self.policy.timeout + config.batch_within
             self.policy = replace(self.policy, concurrency=2 * config.batch, timeout=patience)
@@ -239,6 +241,14 @@ class Webhook(Handler[WebhookConfig]):
 
     def _read_secrets(self) -> tuple[bytes, ...]:
         return read_secrets(f"handlers.{self.name}.config", self.config.secret_files, self.config.secrets_env)
+
+
+def _canonical(url: str) -> str:
+    """One form for all that stand for the same address: small letters in scheme and host, no usual port, an empty path as `/`."""
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
+    port = parts.port or {"https": 443, "http": 80}[scheme]
+    return f"{scheme}://{host}:{port}{unquote(parts.path) or '/'}?{parts.query}"
 
 
 def _split(url: str) -> SplitResult | None:

@@ -19,6 +19,7 @@ from genesys_sync.ledger.base import DeliveryState
 from genesys_sync.metrics import Metrics
 from genesys_sync.plugin import Done, Park, Snooze
 from genesys_sync.routing import Router
+from genesys_sync.sources import attributed
 from genesys_sync.testing import HandlerHarness, make_event
 
 pytestmark = pytest.mark.anyio
@@ -157,7 +158,10 @@ def test_the_fault_that_the_page_shows_is_what_is_told(site):
     with pytest.raises(ConfigurationError) as caught:
         loaded_from(site)
     (shown,) = re.findall(r"^```text\n(.*?)\n```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert shown in caught.value.problems
+    place, _, problem = shown.partition(" ")
+    assert problem in caught.value.problems
+    told = attributed([problem], file, {}, ())[0].removeprefix(f"{file.parent}/")
+    assert re.sub(r":\d+:", ":N:", told) == re.sub(r":\d+:", ":N:", f"{place} {problem}")
 
 
 def test_the_tests_of_the_other_package_pass_with_the_plugin_alone(package):

@@ -234,3 +234,24 @@ def test_the_defaults_of_a_dataclass_stay_as_they_are():
             return Done()
 
     assert build_handler(Mine, "mine", {}).config == Config()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (["media.verified"], ["media.verified"], "media.verified:"),
+        (["media.*"], ["*.verified"], "media.verified:"),
+        (["crm.told"], ["crm.*"], "take crm.told:"),
+        (["media.verified"], ["media.rejected"], ""),
+    ],
+)
+def test_two_handlers_may_share_an_endpoint_but_no_event_of_it(tmp_path, first, second, told) -> None:
+    config = {"url": "https://receiver.example", "secrets_env": "NAME"}
+    handlers = {name: {"use": "webhook", "topics": topics, "config": config} for name, topics in (("a", first), ("b", second))}
+    if not told:
+        assert len(load_handlers(settings_with(**handlers), base=tmp_path)) == 2
+        return
+    (problem,) = faults(tmp_path, **handlers)
+    assert problem.startswith("handlers.b.config: ENDPOINT_INVALID: sends to where handlers.a sends, and both take ")
+    assert told in problem
+    assert "receiver.example" not in problem

@@ -13,7 +13,7 @@ from genesys_sync.standard_webhooks import parse_secret
 from genesys_sync.testing import make_event
 from genesys_sync.testing.harness import HandlerHarness
 from genesys_sync_handlers._answers import retry_after
-from genesys_sync_handlers.webhook import Webhook
+from genesys_sync_handlers.webhook import Webhook, WebhookConfig
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +106,22 @@ def test_a_faulty_configuration_is_refused_without_showing_the_url(handler_harne
         handler_harness(Webhook, {"url": URL, "secret_files": ["x"], **config})
     assert TOKEN not in str(raised.value)
     assert "user:pass" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("https://receiver.example/x", True),
+        ("HTTPS://Receiver.EXAMPLE.:443/%78", True),
+        ("https://receiver.example:8443/x", False),
+        ("https://receiver.example/X", False),
+        ("https://receiver.example/x?a=1", False),
+        ("https://receiver.example/x/", False),
+    ],
+)
+def test_one_address_is_one_endpoint_however_it_is_written(url: str, same: bool) -> None:
+    one, other = (Webhook("x", WebhookConfig(url=each, secrets_env="NAME")) for each in ("https://receiver.example/x", url))
+    assert (one.endpoint == other.endpoint) is same
 
 
 def test_http_is_taken_when_it_is_allowed(handler_harness: Make) -> None:

@@ -20,7 +20,7 @@ from genesys_sync.dispatch.execution import STUCK_AFTER, Execution, Finished, en
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.dispatch.runs import Run, Runs, age_of_call
 from genesys_sync.dispatch.upkeep import Upkeep
-from genesys_sync.errors import LedgerFull
+from genesys_sync.errors import ConfigurationError, LedgerFull
 from genesys_sync.ledger.base import Claim, DeliveryState, Ledger
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
@@ -93,8 +93,7 @@ class Dispatcher:
         self._started = True
         try:
             async with AsyncExitStack() as opened:
-                for loaded in self._handlers.values():
-                    await opened.enter_async_context(entered(loaded, self._services))
+                await self._open(opened)
                 await self._upkeep.take_over()
                 await self._upkeep.welcome_new_handlers()
                 task_status.started()
@@ -116,6 +115,17 @@ class Dispatcher:
         self._wake.set()
         if self._started:
             await self._ended.wait()
+
+    async def _open(self, opened: AsyncExitStack) -> None:
+        """Raises ConfigurationError with the faults of all handlers, or HandlerNotStarted."""
+        problems: list[str] = []
+        for loaded in self._handlers.values():
+            try:
+                await opened.enter_async_context(entered(loaded, self._services))
+            except ConfigurationError as error:
+                problems.extend(error.problems)
+        if problems:
+            raise ConfigurationError(problems)
 
     # --- the loop
 

@@ -121,7 +121,8 @@ async def entered(loaded: LoadedHandler, services: Services) -> AsyncGenerator[N
     except ConfigurationError as error:
         if started:
             raise
-        raise ConfigurationError([f"handlers.{loaded.name}: {problem}" for problem in error.problems]) from error
+        key = f"handlers.{loaded.name}"
+        raise ConfigurationError([told if told.startswith(f"{key}.") else f"{key}: {told}" for told in error.problems]) from error
     except Exception as error:
         if started:
             raise

@@ -14,15 +14,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from genesys_sync.errors import ConfigurationError
+from genesys_sync.events import Topic
 from genesys_sync.faults import describe, nearest
 from genesys_sync.logs import scrub
 from genesys_sync.plugin import Handler, Policy
+from genesys_sync.routing import matches
 from genesys_sync.settings import HandlerSettings, Settings
 
 GROUP = "genesys_sync.handlers"
@@ -63,9 +66,26 @@ def load_handlers(settings: Settings, *, base: Path) -> list[LoadedHandler]:
             loaded.append(_load(name, wanted, loader))
         except ConfigurationError as error:
             problems.extend(error.problems)
+    problems.extend(told_twice(loaded))
     if problems:
         raise ConfigurationError(problems)
     return loaded
+
+
+def told_twice(handlers: Sequence[LoadedHandler]) -> list[str]:
+    """A sentence for each two that send what both take to one endpoint. Pure."""
+    found = []
+    for first, second in combinations(handlers, 2):
+        if not first.handler.endpoint or first.handler.endpoint != second.handler.endpoint:
+            continue
+        known = {*Topic, *first.topics, *second.topics}
+        common = sorted(topic for topic in known if matches(topic, first.topics) and matches(topic, second.topics))
+        if common:
+            found.append(
+                f"handlers.{second.name}.config: ENDPOINT_INVALID: sends to where handlers.{first.name} sends, and both take "
+                f"{', '.join(common)}: the receiver would be told twice; give each topics of its own, or remove one"
+            )
+    return found
 
 
 def build_handler(kind: type[Handler[Any]], name: str, config: Mapping[str, Any]) -> Handler[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -29,7 +30,7 @@ def command(folder: Path, settings: str | None, *words: str, env: Mapping[str, s
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GENESYS")}
     client = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET}
     done = subprocess.run(
-        [sys.executable, "-m", "genesys_sync", "run", *words],
+        [sys.executable, "-m", "genesys_sync", *(words if words[:1] in (("run",), ("check",)) else ("run", *words))],
         cwd=folder,
         env={**clean, **(client if env is None else env)},
         capture_output=True,
@@ -123,6 +124,68 @@ def test_b38_an_endpoint_that_cannot_be_used_is_told_with_its_reason(tmp_path: P
     assert "handlers.tell.config" in ended.said
     assert "ENDPOINT_INVALID: must" in ended.said
     assert url not in ended.said
+
+
+ENDPOINTS = """
+[handlers.one]
+use = "webhook"
+config = { url = "https://receiver.example/x", secret_files = ["one"] }
+[handlers.two]
+use = "webhook"
+config = { url = "https://%s/x", secret_files = ["two"] }
+[handlers.three]
+use = "webhook"
+config = { url = "https://other.example/x", secrets_env = "HOOK" }
+"""
+SHORT = "whsec_" + base64.b64encode(b"x" * 23).decode()
+GOOD = "whsec_" + base64.b64encode(b"x" * 24).decode()
+
+
+def endpoints(folder: Path, host: str, *words: str, first: str, second: str, third: str) -> Ended:
+    """The command with three endpoints, of which the second is at this host, and with these secrets."""
+    for name, secret in (("one", first), ("two", second)):
+        (folder / name).write_text(secret)
+        (folder / name).chmod(0o600)
+    env = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET, "HOOK": third}
+    return command(folder, MINIMAL + 'health.listen = "127.0.0.1:0"\n' + ENDPOINTS % host, *words, env=env)
+
+
+@pytest.mark.parametrize("words", [["run"], ["check", "--offline"]], ids=["run", "check"])
+def test_b38_every_secret_that_cannot_be_used_is_told_with_its_endpoint(tmp_path: Path, words: list[str]) -> None:
+    ended = endpoints(tmp_path, "second.example", *words, first=SHORT, second="sk_" + GOOD, third="whsec_no-base64")
+    assert ended.code == 78
+    for sentence in (
+        "handlers.one.config.secret_files: one: ENDPOINT_INVALID: must hold 24 to 64 bytes, not 23",
+        "handlers.two.config.secret_files: two: ENDPOINT_INVALID: must begin with whsec_",
+        "handlers.three.config.secrets_env: ENDPOINT_INVALID: is not base64",
+    ):
+        assert ended.said.count(sentence) == 1
+    assert SHORT not in ended.said
+    assert GOOD not in ended.said
+
+
+@pytest.mark.parametrize("words", [["run"], ["check", "--offline"]], ids=["run", "check"])
+def test_b38_two_that_would_tell_one_receiver_twice_are_refused(tmp_path: Path, words: list[str]) -> None:
+    ended = endpoints(tmp_path, "Receiver.Example.:443", *words, first=GOOD, second=GOOD, third=GOOD)
+    assert ended.code == 78
+    assert (
+        "settings.toml:9:1 handlers.two.config: ENDPOINT_INVALID: sends to where handlers.one sends, and both take delivery.dead_lettered, "
+        in (ended.said)
+    )
+    assert "handlers.three" not in ended.said
+
+
+def test_b38_every_endpoint_has_all_its_faults_told(tmp_path: Path) -> None:
+    text = ENDPOINTS.replace("https://receiver.example", "http://receiver.example").replace('secret_files = ["two"]', "secrets = 1")
+    ended = command(tmp_path, MINIMAL + text % "user:pw@second.example", "run")
+    assert ended.code == 78
+    for sentence in (
+        "settings.toml:5:12 handlers.one.config.url: ENDPOINT_INVALID: must begin with https://",
+        "settings.toml:8:12 handlers.two.config.url: ENDPOINT_INVALID: must not hold credentials",
+        "settings.toml:8:54 handlers.two.config.secrets: unknown key",
+        "settings.toml:8:1 handlers.two.config.secrets_env: set secret_files or secrets_env",
+    ):
+        assert sentence in ended.said
 
 
 def test_an_interrupt_while_the_command_is_still_being_imported_is_130_and_no_traceback(tmp_path: Path) -> None:
