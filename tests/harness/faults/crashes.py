@@ -107,6 +107,7 @@ class Lane:
     receiver: Receiver
     daemon: Daemon
     lives: int = 0
+    asked: int = 0
     slowest: float = 0.0
     kills: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -122,6 +123,7 @@ class Lane:
         armed.touch()
         wait_until(lambda: any("armed" in line for line in read_report(report)), GUARD, "the tracer is armed", every=0.02)
         self.platform.page("calls", method="POST")
+        self.asked += 1
         self._follow(report)
         lines = read_report(report)
         killed = [line for line in lines if line.get("done") == "killed"]
@@ -132,9 +134,18 @@ class Lane:
             raise DidNotHappen(f"the daemon ended by itself in life {self.lives} of {self.folder.name}")
         return lines
 
+    def tidy(self) -> None:
+        """A start that does what the lives so far have left, and an end in peace: the next life is a process that has done nothing yet,
+        as that of the census was."""
+        self.daemon.under = ()
+        self._start()
+        wait_until(self._at_rest, GUARD, "what the life before has left is done", every=0.05)
+        if (status := self.daemon.stop()) != 0:
+            self.bench.problems.append(f"at rest, the daemon of {self.folder.name} ended with {status} instead of 0")
+
     def _at_rest(self) -> bool:
         status, body = self.daemon.health()
-        return status == 200 and json.loads(body).get("open_gaps") == 0 and self._told() >= self.lives - 1
+        return status == 200 and json.loads(body).get("open_gaps") == 0 and self._all_told()
 
     def _start(self) -> None:
         self.daemon.start()
@@ -144,14 +155,13 @@ class Lane:
         """Until the daemon has been killed, or the receiver was told of the call and the last writes are made."""
 
         def ended() -> bool:
-            told = self._told() >= self.lives
-            return not self.daemon.running or (told and time.time() > report.stat().st_mtime + QUIET)
+            return not self.daemon.running or (self._all_told() and time.time() > report.stat().st_mtime + QUIET)
 
         wait_until(ended, GUARD, f"the end of life {self.lives} of {self.folder.name}", every=0.02)
 
-    def _told(self) -> int:
-        """Of how many calls the receiver was told: one is asked for in each life."""
-        return len({one.data["conversationId"] for one in self.receiver.accepted() if "conversationId" in one.data})
+    def _all_told(self) -> bool:
+        told = {one.data["conversationId"] for one in self.receiver.accepted() if "conversationId" in one.data}
+        return len(told) == self.asked
 
     def conclude(self) -> Finding:
         """The last start, with nobody watching, and what is left of all lives."""
@@ -201,12 +211,19 @@ def crash_points(bench: Bench) -> Played:
 
 
 def _enumerate(bench: Bench, number: int, points: Sequence[Point]) -> tuple[Lane, Sequence[Point], Finding]:
-    """A life for each point, and one more for each that did not come in it; those that did not come in either."""
-    lane = _lane(bench, f"lane-{number}", 2 * len(points))
-    absent = points
-    for _ in range(2):
-        absent = [point for point in absent if not any(line.get("done") == "killed" for line in lane.life(point))]
+    """A life for each point, and one more, after everything is tidied up, for each that did not come in it; those that did not come in
+    either."""
+    lane, absent = _lane(bench, f"lane-{number}", 2 * len(points)), list[Point]()
+    for point in points:
+        if not _came(lane.life(point)):
+            lane.tidy()
+            if not _came(lane.life(point)):
+                absent.append(point)
     return lane, absent, lane.conclude()
+
+
+def _came(lines: Sequence[Mapping[str, Any]]) -> bool:
+    return any(line.get("done") == "killed" for line in lines)
 
 
 def _census(bench: Bench) -> Sequence[Mapping[str, Any]]:
