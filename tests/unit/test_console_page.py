@@ -76,6 +76,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "conversations": 5000,
             "recordings": 4400,
             "looking": 17,
+            "reasons": [{"state": "rejected", "reason": "TRUNCATED", "number": 2}],
         },
         "deadReasons": [{"handler": "archive", "reason": "FORBIDDEN", "number": 2}],
         "budgets": [{"client": "main", "remaining": 200, "limit": 270, "heldSeconds": 12.0}],
@@ -145,6 +146,17 @@ def test_every_part_shows_its_numbers() -> None:
         assert shown in text
     assert "genesys-sync dead-letters list --reason FORBIDDEN" in text
     assert "genesys-sync report --from 2026-08-01" in text
+    assert "2 rejected: TRUNCATED" in text
+    today = document()["today"]
+    today["reasons"].append({"state": "none_expected", "reason": "NOT_RECORDED", "number": 9})
+    assert "NOT_RECORDED" not in Reader(render(document(today=today))).text, "what is as it should be needs no reason"
+
+
+def test_an_installation_without_a_checkpoint_has_none_yet() -> None:
+    audit = {"sealed": 3, "checkpointed": 0, "checkpointedAt": None}
+    assert "last checkpointnone yet" in " ".join(Reader(render(document(audit=audit))).text.split())
+    audit["checkpointed"] = 3
+    assert "last checkpointbefore this process began" in " ".join(Reader(render(document(audit=audit))).text.split())
 
 
 def test_what_others_named_cannot_break_out() -> None:

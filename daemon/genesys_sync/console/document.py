@@ -105,6 +105,10 @@ def _today(day: Day) -> dict[str, Any]:
         "conversations": tally.conversations,
         "recordings": tally.recordings,
         "looking": tally.looking,
+        "reasons": [
+            {"state": str(state), "reason": reason, "number": number}
+            for (state, reason), number in sorted(tally.reasons.items(), key=lambda one: (-one[1], one[0]))
+        ],
     }
 
 

@@ -19,6 +19,7 @@ from genesys_sync.units import spoken
 Document = Mapping[str, Any]
 
 _BAD: Final = frozenset({State.REJECTED, State.DEAD, State.UNEXPLAINED})
+_RIGHTLY: Final = frozenset({State.EXCLUDED, State.NONE_EXPECTED})
 _GOOD: Final = frozenset({State.ARCHIVED, State.RECOVERED})
 NOTHING: Final = "\N{EN DASH}"
 _SHOWN: Final = 50
@@ -98,12 +99,18 @@ def _today(document: Document) -> Html:
         number = today["counts"][state]
         looks = "zero" if not number else "good" if state in _GOOD else "bad" if state in _BAD else "warn"
         rows.append((state.replace("_", " "), tag("span", f"{number:,}", class_=looks), MEANINGS[state]))
+    why = [
+        tag("li", f"{one['number']:,} {one['state'].replace('_', ' ')}: ", tag("code", one["reason"]))
+        for one in today["reasons"]
+        if one["state"] not in _RIGHTLY
+    ]
     looking = today["looking"]
     seen = f"{counted(today['conversations'], 'conversation')} ended, {counted(today['recordings'], 'recording')} known"
     also = f"; those of {looking:,} are still looked for" if looking else ""
     return joined(
         [
             table("Today's recordings, each in one state", ("state", "number", "meaning"), rows, numeric=[1]),
+            tag("ul", *why[:_SHOWN], class_="notes") if why else Html(),
             tag(
                 "p",
                 f"{seen}{also}. Counted at ",
@@ -171,7 +178,7 @@ def _feed(document: Document) -> Html:
 def _budgets(document: Document) -> Html:
     rows = []
     for one in document["budgets"]:
-        held = f"by a 429, for {spoken(timedelta(seconds=one['heldSeconds']))}" if one["heldSeconds"] else ""
+        held = f"by a 429, for {spoken(timedelta(seconds=one['heldSeconds']))}" if one["heldSeconds"] >= 1 else ""
         left = tag("meter", "", min="0", max=str(one["limit"]), value=str(one["remaining"]), low=str(one["limit"] // 5), aria_hidden="true")
         rows.append((one["client"], joined([left, f" {one['remaining']:,} of {one['limit']:,}"]), held or NOTHING))
     return table("Requests left in this minute, by OAuth client", ("client", "left in this minute", "held up"), rows[:_SHOWN])
@@ -235,13 +242,14 @@ def _audit(document: Document) -> Html:
     if audit is None:
         return _nothing(None, "")
     at = audit["checkpointedAt"]
+    earlier = "before this process began" if audit["checkpointed"] else "none yet"
     return joined(
         [
             facts(
                 [
                     ("entries sealed into files", f"{audit['sealed']:,}"),
                     ("of them under a checkpoint", f"{audit['checkpointed']:,}"),
-                    ("last checkpoint", _ago(at, document["at"]) if at is not None else "before this process began"),
+                    ("last checkpoint", _ago(at, document["at"]) if at is not None else earlier),
                 ]
             ),
             _command("genesys-sync verify"),
