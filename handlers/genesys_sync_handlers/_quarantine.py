@@ -10,6 +10,11 @@ import orjson
 from genesys_sync.plugin import Storage
 from genesys_sync_handlers._keys import quarantine_key
 
+NO_TRANSCRIPT = "NO_TRANSCRIPT"
+"""The reason of what was withheld because it could not be redacted: fetched again it would be no other."""
+REVISIONS_MOST = 10
+"""Copies that are ever fetched of one recording."""
+
 
 async def withheld(
     storage: Storage, parts: Sequence[Mapping[str, Any]], sidecar_key: str, revision: int, *, noted: Mapping[str, Any]
@@ -32,6 +37,35 @@ async def read_sidecar(storage: Storage, key: str, revision: int) -> dict[str, A
         if isinstance(sidecar, dict):
             return sidecar
     return {}
+
+
+async def unredacted(storage: Storage, sidecar_key: str) -> dict[str, Any] | None:
+    """What is told of a recording that lies in quarantine, whole and unaltered, because no transcript came; None where none does."""
+    for revision in range(REVISIONS_MOST, 0, -1):
+        try:
+            sidecar = orjson.loads(await storage.read(quarantine_key(sidecar_key, revision)))
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            continue
+        note = sidecar.get("rejected") if isinstance(sidecar, dict) else None
+        if not isinstance(note, Mapping) or note.get("reason") != NO_TRANSCRIPT:
+            continue
+        parts = [{**part, "key": quarantine_key(part["key"], revision)} for part in sidecar.get("parts") or ()]
+        try:
+            whole = bool(parts) and all([await storage.sha256(part["key"]) == part["sha256"] for part in parts])
+        except FileNotFoundError:
+            whole = False
+        if whole:
+            place = quarantine_key(sidecar_key, revision)
+            size = await storage.size(place)
+            held = [*parts, {"key": place, "sha256": await storage.sha256(place), "bytes": size}]
+            return {
+                "revision": revision,
+                "reason": NO_TRANSCRIPT,
+                "detail": note.get("detail"),
+                "quarantine": [part["key"] for part in parts],
+                "held": [{name: one[name] for name in ("key", "sha256", "bytes")} for one in held],
+            }
+    return None
 
 
 async def _moved(storage: Storage, key: str, revision: int) -> str | None:

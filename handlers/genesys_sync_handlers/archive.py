@@ -37,6 +37,7 @@ from genesys_sync.plugin import (
 from genesys_sync_handlers._analytics import candidate_durations, without_free_text
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import extension, media_key, sidecar_key
+from genesys_sync_handlers._quarantine import unredacted
 from genesys_sync_handlers._redacted_copy import announced, copy_sidecar_key, is_all_there_is, read_copy
 from genesys_sync_handlers._times import parse_iso
 from genesys_sync_handlers._written import WRITTEN, Unreadable, read
@@ -111,6 +112,9 @@ class Archive(Handler[ArchiveConfig]):
         if (redacted := await self._redacted(event, conversation, recording)) is not None:
             return Done((redacted,), "only its redacted copy is kept: it is not fetched again")
         key = sidecar_key(event.day, conversation, recording)
+        if (held := await unredacted(self._services.storage, key)) is not None:
+            rejected = event.derive(Topic.MEDIA_REJECTED, occurred_at=self._services.now(), revision=held["revision"], body=held)
+            return Done((rejected,), "it was withheld because no transcript came: it is not fetched again")
         sidecar = await self._already(key, revision)
         if sidecar is None:
             sidecar = await self._fetch(event, delivery, conversation, recording, revision)

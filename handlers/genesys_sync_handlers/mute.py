@@ -40,7 +40,7 @@ from genesys_sync.plugin import (
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import quarantine_key, sidecar_key
 from genesys_sync_handlers._mute_job import Filling, Muted, MuteJob
-from genesys_sync_handlers._quarantine import read_sidecar, withheld
+from genesys_sync_handlers._quarantine import NO_TRANSCRIPT, read_sidecar, withheld
 from genesys_sync_handlers._redacted_copy import SCHEMA, Whose, announced, read_copy, stands
 from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_of, stretches_of, widened
 from genesys_sync_handlers._times import steady_now
@@ -51,7 +51,6 @@ from genesys_sync_handlers._written_copy import is_written, written_copy
 _COMMAND = (sys.executable, "-m", "genesys_sync_handlers._muter")
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _SPANS_LIMIT = 16 << 20
-_NO_TRANSCRIPT = "NO_TRANSCRIPT"
 
 
 class MuteConfig(HandlerConfig):
@@ -187,15 +186,15 @@ class Mute(Handler[MuteConfig]):
         if self.config.without_transcript == "keep":
             return Skip(f"{why}: the recording stays as it is")
         storage, revision, now = self._services.storage, _revision(event), self._services.now()
-        note = {"reason": _NO_TRANSCRIPT, "detail": why, "at": iso(now)}
+        note = {"reason": NO_TRANSCRIPT, "detail": why, "at": iso(now)}
         sidecar = {**await read_sidecar(storage, whose.noted, revision), "rejected": note}
         held = await withheld(storage, media, whose.noted, revision, noted=sidecar)
         self._services.audit.record(
-            "recording.redact", whose.name, outcome="failure", revision=revision, reason=_NO_TRANSCRIPT, quarantine=held
+            "recording.redact", whose.name, outcome="failure", revision=revision, reason=NO_TRANSCRIPT, quarantine=held
         )
-        body = {"revision": revision, "reason": _NO_TRANSCRIPT, "detail": why, "quarantine": held}
+        body = {"revision": revision, "reason": NO_TRANSCRIPT, "detail": why, "quarantine": held}
         rejected = event.derive(Topic.MEDIA_REJECTED, occurred_at=now, state=whose.state, revision=revision, body=body)
-        return Done((rejected,), f"{_NO_TRANSCRIPT}: {why}")
+        return Done((rejected,), f"{NO_TRANSCRIPT}: {why}")
 
     async def _again(self, event: Event, whose: Whose) -> Event | None:
         """The copy made anew because of a later transcript, or told of again if it was; None where there was none, or it is the

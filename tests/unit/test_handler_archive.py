@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from genesys_sync.integrity.expected import expected
 from genesys_sync.metrics import Metrics
 from genesys_sync.plugin import (
     ConfigurationError,
@@ -338,3 +339,27 @@ async def test_what_is_kept_redacted_alone_is_not_fetched_again_by_a_ledger_that
             assert event.body["sidecar"] == f"redacted/{SIDECAR}"
             assert event.body["originalSidecar"] == {"key": SIDECAR, "sha256": hashlib.sha256(b"{}").hexdigest(), "bytes": 2}
             assert await harness.storage.sha256(event.body["sidecar"]) == event.body["sidecarSha256"]
+
+
+async def test_what_was_withheld_for_want_of_a_transcript_is_not_fetched_again_by_a_ledger_that_does_not_know(
+    handler_harness: Make,
+) -> None:
+    async with handler_harness(Archive) as harness:
+        place(harness, SOUND)
+        await harness.handle(ready())
+        sidecar = orjson.loads(await harness.storage.read(SIDECAR))
+        for reason, kept in (("TRUNCATED", False), ("NO_TRANSCRIPT", True)):
+            await harness.storage.write(MEDIA, SOUND)
+            await harness.storage.move(MEDIA, quarantine_key(MEDIA, 1))
+            await harness.storage.remove(SIDECAR)
+            noted = orjson.dumps({**sidecar, "rejected": {"reason": reason, "detail": "no redacted transcript came"}})
+            await harness.storage.write(quarantine_key(SIDECAR, 1), noted)
+            (told,) = (await harness.handle(ready())).emit
+            assert (told.topic == "media.rejected") == kept
+            assert (await harness.storage.size(MEDIA) is None) == kept, "it does not come back, not even for a moment"
+        assert (told.body["reason"], told.body["quarantine"]) == ("NO_TRANSCRIPT", [quarantine_key(MEDIA, 1)])
+        assert [one["key"] for one in told.body["held"]] == [quarantine_key(MEDIA, 1), quarantine_key(SIDECAR, 1)]
+        assert b"Lovelace" not in orjson.dumps(told.body)
+        assert [one.places for one in expected([told])] == [(one["key"],) for one in told.body["held"]]
+        await harness.storage.remove(quarantine_key(MEDIA, 1))
+        assert (await harness.handle(ready())).emit[0].topic == "media.archived", "who wants it back takes it out of quarantine"

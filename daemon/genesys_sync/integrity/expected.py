@@ -6,6 +6,7 @@
 | archived, and a later revision too | in quarantine: it was refused and fetched again |
 | archived and rejected | in quarantine, as far as the rejection names it |
 | archived, no verdict yet | in either: the verifier may be moving it |
+| rejected, archived by a ledger that is gone | in quarantine, by the names and hashes of the rejection itself |
 """
 
 from __future__ import annotations
@@ -86,6 +87,9 @@ def expected(events: Iterable[Event]) -> list[Expected]:
 
 
 def _of_recording(recording_id: str, known: _Known) -> Iterator[Expected]:
+    for revision, told in known.rejected.items():
+        if revision not in known.archived:
+            yield from (Expected(recording_id, (one["key"],), one["sha256"], one["bytes"]) for one in told.get("held") or ())
     latest = max(known.archived, default=0)
     for revision, body in known.archived.items():
         hashes = {part["key"]: part["sha256"] for part in body["parts"]}
