@@ -151,7 +151,7 @@ def plain(markup: str) -> str:
         name = markup[start + 1 : end].strip("/ \t\r\n").partition(" ")[0].lower()
         if name in _BLOCKS:
             pieces.append("\n")
-        elif name in ("script", "style"):
+        elif name in ("script", "style") and not markup.startswith("</", start):
             unseen = _UNSEEN.search(markup, position)
             if unseen is None:
                 return _joined(pieces)

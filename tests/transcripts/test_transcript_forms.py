@@ -42,6 +42,18 @@ def test_a_speaker_without_a_name_is_called_by_role_or_label() -> None:
     assert b"] speaker_0: x" in written(transcript(("x", 0, 1), speaker=Speaker(label="speaker_0")), "txt")
 
 
+def test_what_was_written_is_shown_until_the_next_message_for_a_second_at_least_and_five_at_most() -> None:
+    chat = transcript(("hi", 0.0, 0.0), ("yes?", 0.2, 0.2), ("a question", 3.2, 3.2), ("much later", 90.0, 90.0))
+    times = [line for line in written(chat, "vtt").decode().splitlines() if "-->" in line]
+    assert times == [
+        "00:00:00.000 --> 00:00:01.000",
+        "00:00:00.200 --> 00:00:03.200",
+        "00:00:03.200 --> 00:00:08.200",
+        "00:01:30.000 --> 00:01:35.000",
+    ]
+    assert written(chat, "txt").decode().splitlines()[-1].startswith("[00:01:30] ")
+
+
 def test_json_is_the_model() -> None:
     one = transcript(("x", 0, 1))
     assert Transcript.from_dict(orjson.loads(written(one, "json"))) == one

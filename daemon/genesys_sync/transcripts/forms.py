@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Final, Literal
 
 import orjson
@@ -17,6 +18,8 @@ _BLANKS: Final = re.compile(r"\s+")
 _ARROW: Final = re.compile(r"-{2,}>")
 _SHORTEST: Final = 1
 """Milliseconds of a cue: WebVTT forbids one that ends when it begins."""
+_READ: Final = (1_000, 5_000)
+"""Milliseconds, at least and at most, for which what was written is shown: it has no length of its own."""
 
 
 def written(transcript: Transcript, form: Form) -> bytes:
@@ -60,11 +63,16 @@ def speaker_name(speaker: Speaker) -> str:
 
 
 def _cues(transcript: Transcript) -> Iterator[tuple[Segment, int, int]]:
-    """Segments that say something, with start and end in milliseconds, the end after the start."""
-    for segment in transcript.segments:
-        if _line(segment.text):
-            start = max(0, round(segment.start * 1000))
-            yield segment, start, max(start + _SHORTEST, round(segment.end * 1000))
+    """Segments that say something, with start and end in milliseconds, the end after the start. What has no length lasts until the next one
+    begins, within _READ."""
+    said = [segment for segment in transcript.segments if _line(segment.text)]
+    least, most = _READ
+    for segment, following in zip_longest(said, said[1:]):
+        start = max(0, round(segment.start * 1000))
+        end = round(segment.end * 1000)
+        if segment.end <= segment.start and not segment.words:
+            end = start + (most if following is None else min(most, max(least, round(following.start * 1000) - start)))
+        yield segment, start, max(start + _SHORTEST, end)
 
 
 def _clock(milliseconds: int, mark: str) -> str:
