@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -58,6 +58,34 @@ def translated(doing: str, *, absent_is_answer: bool = False) -> Iterator[None]:
         raise storage_error(error, doing) from error
 
 
+def unsafe(path: Path) -> str:
+    """Why what is committed there need not be there after a crash, with the path; empty for a disk of this machine, or one not known."""
+    kind = file_system(path)
+    if kind in PERISHABLE:
+        return f"{path} lies on {kind}, which ends with the machine or the container"
+    if kind in NETWORK:
+        return (
+            f"{path} lies on {kind}, a network file system, whose server decides what is durable and where two machines can write at once"
+        )
+    return ""
+
+
+def apart(root: Path) -> list[str]:
+    """The folders in `root` that lie on another file system than `root`: no file can be renamed into them."""
+    device = root.stat().st_dev
+    with os.scandir(root) as entries:
+        return sorted(one.name for one in entries if one.is_dir(follow_symlinks=False) and one.stat().st_dev != device)
+
+
+def lies_apart(root: Path, names: Sequence[str]) -> str:
+    """The sentence about these folders."""
+    one = len(names) == 1
+    return (
+        f"{', '.join(names)} in {root} {'is' if one else 'are'} of another file system, where no file can be renamed to from there: "
+        f"unmount {'it' if one else 'them'}, and let the whole of storage.root be one"
+    )
+
+
 def fsync_folder(path: Path | str, *, dir_fd: int | None = None) -> None:
     """Names made in or moved into this folder survive a power cut after this."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
@@ -71,6 +99,15 @@ def free_bytes(path: Path) -> int:
     """Bytes that this user may still write on the path's file system."""
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize
+
+
+def free_share(path: Path) -> float:
+    """The part of the path's file system that this user may still write, from 0 to 1; of the folder above where it is not there yet."""
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    status = os.statvfs(there)
+    return status.f_bavail / (status.f_blocks or 1)
 
 
 def file_system(path: Path) -> str:

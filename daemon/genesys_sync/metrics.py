@@ -133,4 +133,10 @@ class Metrics:
         self.media_bytes = Counter("genesys_sync_media_bytes", "Bytes of media downloaded.", registry=r)
         self.media_downloads = Counter("genesys_sync_media_downloads", "Downloads, by how they ended.", ["outcome"], registry=r)
         self.storage_free_bytes = Gauge("genesys_sync_storage_free_bytes", "Free space on the archive's file system.", registry=r)
+        self.data_dir_unsafe = Gauge(
+            "genesys_sync_data_dir_unsafe",
+            "1 where what is committed need not last: a network file system, or memory.",
+            ["setting"],
+            registry=r,
+        )
         self.loop_lag_seconds = Gauge("genesys_sync_loop_lag_seconds", "How late the event loop was at the last tick.", registry=r)

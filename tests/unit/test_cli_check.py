@@ -344,7 +344,7 @@ def test_file_systems_that_perish_or_lie_elsewhere_are_warned_of(monkeypatch: py
     from genesys_sync.settings import GenesysSettings, LedgerSettings, Settings, StorageSettings
 
     kinds = {"ledger.db": "tmpfs", "archive": "nfs4"}
-    monkeypatch.setattr("genesys_sync.cli.check.file_system", lambda path: kinds[path.name])
+    monkeypatch.setattr("genesys_sync.disk.file_system", lambda path: kinds[path.name])
     settings = Settings(
         genesys=GenesysSettings(region="us_east_1"),
         ledger=LedgerSettings(url=f"sqlite:///{tmp_path}/ledger.db"),

@@ -14,6 +14,7 @@ from genesys_sync.actions import AuditedActions
 from genesys_sync.app.condition import Condition
 from genesys_sync.callbacks import CallbackServer
 from genesys_sync.clock import Clock, SystemClock
+from genesys_sync.disk import unsafe
 from genesys_sync.dispatch.dispatcher import Dispatcher
 from genesys_sync.dispatch.execution import DeliveryAudit, action_record
 from genesys_sync.dispatch.providers import OpenProviders, load_providers
@@ -38,6 +39,8 @@ from genesys_sync.settings import Credentials, Settings, find_further_clients, f
 from genesys_sync.signing import find_signer
 from genesys_sync.storage.local import LocalStorage
 from genesys_sync.watching import UploadWatch
+
+_log = logs.get_logger("app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +161,17 @@ def _parts(ground: Ground, dispatcher: Dispatcher, speech: OpenProviders, orders
             settings.callbacks, speech.called_back, ledger=ledger, storage=storage, router=router, clock=clock, metrics=metrics
         ),
         watch=UploadWatch.of(settings.upload, ledger=ledger, router=router, clock=clock, organization=ground.organization),
-        condition=Condition(settings.feed, platform.pool, dispatcher, pulse, visibility, retention, sealer, orders),
+        condition=Condition(
+            settings.feed, platform.pool, dispatcher, pulse, visibility, retention, sealer, orders, _unsafe(settings, metrics)
+        ),
     )
+
+
+def _unsafe(settings: Settings, metrics: Metrics) -> bool:
+    """Whether the ledger or the archive lie where what is committed need not last; told in the log and the metrics too."""
+    found = {key: unsafe(path) for key, path in settings.places.items()}
+    for key, why in found.items():
+        metrics.data_dir_unsafe.labels(key).set(int(bool(why)))
+        if why:
+            _log.warning("DATA_DIR_UNSAFE", setting=key, why=why, action="move it to a local disk")
+    return any(found.values())

@@ -27,7 +27,8 @@ PROVE_EVERY = 10.0
 
 @dataclass(slots=True)
 class Condition:
-    """Those who know how their part is, and what the proofs found last. `feed` is None until it is known whose events it brings."""
+    """Those who know how their part is, and what the proofs found last. `unsafe`: ledger or archive lie where what is committed need not
+    last. `feed` is None until it is known whose events it brings."""
 
     settings: FeedSettings
     pool: Pool
@@ -37,6 +38,7 @@ class Condition:
     retention: Retention
     sealer: Sealer
     orders: Orders
+    unsafe: bool
     feed: Feed | None = None
     ledger_writable: bool = True
     archive_full: bool = False
@@ -63,6 +65,7 @@ class Condition:
         found = {
             "ledger_not_writable": not self.ledger_writable,
             "archive_full": self.archive_full,
+            "data_dir_unsafe": self.unsafe,
             "audit_not_sealed": bool(self.sealer.waits),
             "no_events": not flowing,
             "topics_refused": feed is not None and feed.rejected > 0,

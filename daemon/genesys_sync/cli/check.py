@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
 
@@ -23,7 +23,7 @@ from genesys_sync.cli.invocation import further_faults, load_proved, load_settin
 from genesys_sync.cli.output import print_line
 from genesys_sync.cli.status import ask_daemon
 from genesys_sync.clock import SystemClock
-from genesys_sync.disk import NETWORK, PERISHABLE, file_system
+from genesys_sync.disk import apart, free_share, lies_apart, unsafe
 from genesys_sync.errors import EX_CONFIG, EX_OK, EX_TEMPFAIL, ConfigurationError, GenesysSyncError
 from genesys_sync.settings import Credentials, Settings, find_credentials
 from genesys_sync.signing import find_signer
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 Place = Callable[[Sequence[str]], list[str]]
 """Adds to sentences about settings where each value stands."""
+
+
+SCARCE: Final = 0.05
+"""The share of a file system below which it is soon full."""
 
 
 class Level(StrEnum):
@@ -217,17 +221,14 @@ def _ledger_file(path: Path) -> Finding | None:
 
 
 def _places(settings: Settings) -> list[Finding]:
-    """What the file systems are not: durable, or on this machine."""
-    ledger = Path(settings.ledger.url.removeprefix("sqlite:///"))
+    """What the file systems are not: durable, on this machine, or roomy."""
     found = []
-    for key, path in (("ledger.url", ledger), ("storage.root", settings.storage.root)):
-        kind = file_system(path)
-        if kind in PERISHABLE:
-            found.append(warn("disk", f"{key}: DATA_DIR_UNSAFE: {path} lies on {kind}, which ends with the machine or the container"))
-        elif kind in NETWORK and key == "storage.root":
-            found.append(
-                warn("disk", f"{key}: DATA_DIR_UNSAFE: {path} lies on {kind}: what is archived is as durable as its server's fsync")
-            )
+    for key, path in settings.places.items():
+        if why := unsafe(path):
+            found.append(warn("disk", f"{key}: DATA_DIR_UNSAFE: {why}; /readyz will say data_dir_unsafe"))
+        share = free_share(path)
+        if share < SCARCE:
+            found.append(warn("disk", f"{key}: DATA_DIR_UNSAFE: {share:.1%} of the file system of {path} are free; make room in time"))
     return found
 
 
@@ -248,14 +249,11 @@ def _archive(settings: Settings) -> list[Finding]:
     status = os.statvfs(root)
     free = status.f_bavail * status.f_frsize
     if free < settings.storage.min_free:
-        sentence = f"{free >> 20} MiB are free, and storage.min_free asks for {settings.storage.min_free >> 20} MiB"
-        return [fail("archive", f"storage.root: {root}: {sentence}", EX_TEMPFAIL)]
+        sentence = f"DATA_DIR_UNSAFE: {free >> 20} MiB are free, and storage.min_free asks for {settings.storage.min_free >> 20} MiB"
+        return [fail("archive", f"storage.root: {sentence} in {root}", EX_TEMPFAIL)]
     found = [ok("archive", f"{root}, {free >> 30} GiB free")]
-    apart = [name for name in (".scratch", "recordings", "quarantine") if (root / name).exists() and _device(root / name) != _device(root)]
-    if apart:
-        found.append(
-            fail("archive", f"storage.root: {', '.join(apart)} lies on another file system, so that files cannot be renamed into place")
-        )
+    if names := apart(root):
+        found.append(fail("archive", f"storage.root: DATA_DIR_UNSAFE: {lies_apart(root, names)}"))
     return found
 
 
@@ -279,10 +277,6 @@ def _cannot_be_written(folder: Path) -> str | None:
     except OSError as error:
         return f"{folder} cannot be written: {error.strerror or type(error).__name__}"
     return None
-
-
-def _device(path: Path) -> int:
-    return path.stat().st_dev
 
 
 def _cannot_be_made(folder: Path) -> str | None:

@@ -10,6 +10,7 @@ REASONS: Final[Mapping[str, str]] = {
     "dispatcher_stuck": "the dispatcher has not turned for 60 s",
     "ledger_not_writable": "the ledger cannot be written: the log says why",
     "archive_full": "the archive's disk has less than storage.min_free left; the work waits",
+    "data_dir_unsafe": "the ledger or the archive lies where what is committed need not last; genesys-sync check says which and why",
     "audit_not_sealed": "audit entries wait in the ledger: the log names the cause, genesys-sync verify the place",
     "no_events": "no live subscription for longer than feed.ready_within",
     "stream_silent": "the connection fell silent, and no other is up yet",

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from genesys_sync.disk import NETWORK, file_system
-from genesys_sync.errors import ConfigurationError, LedgerError, LedgerLocked
+from genesys_sync.errors import LedgerError, LedgerLocked
 from genesys_sync.ledger.migrate import migrate, require_current
 from genesys_sync.ledger.queries import migrations
 from genesys_sync.ledger.statements import DIALECT
@@ -62,11 +61,6 @@ def open_file(location: str, mode: Mode, *, command: str = "", vfs: str = "") ->
         path = path.resolve()
         if path.is_dir():
             raise LedgerError(f"the ledger at {path} cannot be opened: it is a folder; name a file in ledger.url")
-        if (kind := file_system(path)) in NETWORK:
-            raise ConfigurationError(
-                f"ledger.url: DATA_DIR_UNSAFE: {path} lies on {kind}, a network file system, where two processes could write at once "
-                "and a commit need not be durable; name a file on a local disk"
-            )
         if mode is Mode.EXCLUSIVE:
             return _open_exclusive(path, command, vfs)
         if not path.exists():

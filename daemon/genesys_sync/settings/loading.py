@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from genesys_sync.disk import NETWORK, file_system, unsafe
 from genesys_sync.errors import ConfigurationError
 from genesys_sync.faults import describe
 from genesys_sync.settings.sections import GenesysSettings, HandlerSettings, Settings
@@ -28,9 +29,20 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, overrid
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         problems.extend(attributed(describe(error, Settings), path, environ, overrides))
+    else:
+        problems.extend(attributed(_unsafe(settings), path, environ, overrides))
     if problems:
         raise ConfigurationError(problems)
     return settings
+
+
+def _unsafe(settings: Settings) -> list[str]:
+    """A ledger on a network file system, unless that is allowed: there no lock keeps two machines apart."""
+    ledger = settings.places["ledger.url"]
+    if settings.ledger.allow_unsafe or file_system(ledger) not in NETWORK:
+        return []
+    instead = "name a file on a local disk, or set ledger.allow_unsafe = true, which /readyz then shows"
+    return [f"ledger.url: DATA_DIR_UNSAFE: {unsafe(ledger)}; {instead}"]
 
 
 def salvage(path: Path | None, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Settings:

@@ -146,6 +146,7 @@ class LedgerSettings(Section):
     """Where the ledger lies."""
 
     url: str = "sqlite:///./state/ledger.db"
+    allow_unsafe: bool = False
 
     @field_validator("url")
     @classmethod
@@ -364,6 +365,11 @@ class Settings(Section):
     sentry: SentrySettings = SentrySettings()
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     handlers: dict[str, HandlerSettings] = Field(default_factory=dict)
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """By its setting, each path on whose durability everything rests."""
+        return {"ledger.url": Path(self.ledger.url.removeprefix("sqlite:///")), "storage.root": self.storage.root}
 
     @property
     def audit_folder(self) -> Path:

@@ -23,7 +23,7 @@ from uuid import uuid4
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from genesys_sync.disk import free_bytes, fsync_folder, translated
+from genesys_sync.disk import apart, free_bytes, fsync_folder, lies_apart, translated
 from genesys_sync.errors import ConfigurationError, StorageError, StorageFull
 from genesys_sync.metrics import Metrics
 
@@ -132,10 +132,13 @@ class LocalStorage:
             for folder in _missing(self._root / INCOMING):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 fsync_folder(folder.parent)
+            elsewhere = apart(self._root)
         except OSError as error:
             raise ConfigurationError(f"storage.root: DATA_DIR_UNSAFE: {self._root}: {error.strerror or type(error).__name__}") from error
         if (self._root / INCOMING).is_symlink():
             raise ConfigurationError(f"storage.root: DATA_DIR_UNSAFE: {self._root / INCOMING} is a symbolic link; a folder must lie there")
+        if elsewhere:
+            raise ConfigurationError(f"storage.root: DATA_DIR_UNSAFE: {lies_apart(self._root, elsewhere)}")
 
     def _prove(self) -> None:
         probe = self._root / INCOMING / f"probe-{uuid4().hex}"

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from genesys_sync.disk import file_system
+
 SECRET = "correct-horse-battery-staple"
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GENESYS")}
+CLIENT = {**CLEAN, "GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET}
+MEMORY = Path("/dev/shm")
 MINIMAL = 'genesys.region = "us_east_1"\n'
 
 
@@ -27,12 +36,11 @@ def command(folder: Path, settings: str | None, *words: str, env: Mapping[str, s
     """`genesys-sync run` in this folder with these settings, as a user would start it."""
     if settings is not None:
         (folder / "settings.toml").write_text(settings, encoding="utf-8")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GENESYS")}
     client = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET}
     done = subprocess.run(
         [sys.executable, "-m", "genesys_sync", *(words if words[:1] in (("run",), ("check",)) else ("run", *words))],
         cwd=folder,
-        env={**clean, **(client if env is None else env)},
+        env={**CLEAN, **(client if env is None else env)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -104,6 +112,41 @@ def test_b36_an_archive_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     ended = command(tmp_path, MINIMAL + 'storage.root = "./file/archive"\nhealth.listen = "127.0.0.1:0"\n')
     assert ended.code == 78
     assert "storage.root: DATA_DIR_UNSAFE: " in ended.said
+
+
+def test_b36_what_is_allowed_to_be_unsafe_shows_in_health_and_metrics(tmp_path: Path) -> None:
+    """In memory, for want of a network file system: the warning is the same."""
+    if file_system(MEMORY) != "tmpfs":
+        pytest.skip("no file system in memory is mounted here")
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        text = (
+            f'genesys = {{ api_url = "http://127.0.0.1:9", login_url = "http://127.0.0.1:9" }}\nhealth.listen = "127.0.0.1:0"\n'
+            f'ledger.url = "sqlite:///{folder}/ledger.db"\nlog.format = "json"\n'
+        )
+        (tmp_path / "settings.toml").write_text(text)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "genesys_sync", "run"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=CLIENT
+        )
+        assert process.stderr is not None
+        told, address = False, ""
+        for line in process.stderr:
+            said = json.loads(line)
+            told |= said["event"] == "DATA_DIR_UNSAFE" and said["setting"] == "ledger.url" and said["level"] == "warning"
+            if said["event"] == "health listens":
+                address = said["address"]
+                break
+        try:
+            with pytest.raises(urllib.error.HTTPError) as unready:
+                urllib.request.urlopen(f"http://{address}/readyz", timeout=10)
+            assert "data_dir_unsafe" in json.load(unready.value)["reasons"]
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as metrics:
+                text = metrics.read().decode()
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+    assert told
+    assert 'genesys_sync_data_dir_unsafe{setting="ledger.url"} 1.0' in text
+    assert 'genesys_sync_data_dir_unsafe{setting="storage.root"} 0.0' in text
 
 
 WEBHOOK = """
