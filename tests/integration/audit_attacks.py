@@ -116,6 +116,16 @@ def insert_unnumbered(trail: Trail) -> None:
     trail.write(DAY2, [lines[0], lines[1].replace(b'"seq":7', b'"seq":99'), *lines[1:]])
 
 
+def insert_rubbish(trail: Trail) -> None:
+    lines = trail.read(DAY2)
+    trail.write(DAY2, [lines[0], b"no line of this trail\n", *lines[1:]])
+
+
+def insert_a_huge_line(trail: Trail) -> None:
+    lines = trail.read(DAY2)
+    trail.write(DAY2, [lines[0], b"x" * (3 << 20) + b"\n", *lines[1:]])
+
+
 def insert_and_renumber(trail: Trail) -> None:
     lines = trail.read(DAY2)
     rest = [line.replace(b'"seq":%d' % (7 + number), b'"seq":%d' % (8 + number)) for number, line in enumerate(lines[1:])]
@@ -248,6 +258,8 @@ ATTACKS: list[tuple[Attack, Tampering, str, int, int]] = [
     (insert, Tampering.INSERTED, DAY2, 2, 7),
     (insert_unnumbered, Tampering.INSERTED, DAY2, 2, 7),
     (insert_and_renumber, Tampering.INSERTED, DAY2, 2, 7),
+    (insert_rubbish, Tampering.INSERTED, DAY2, 2, 7),
+    (insert_a_huge_line, Tampering.INSERTED, DAY2, 2, 7),
     (append_forged, Tampering.EDITED, DAY3, 6, 16),
     (reorder, Tampering.REORDERED, DAY2, 2, 7),
     (move, Tampering.REORDERED, DAY2, 2, 7),

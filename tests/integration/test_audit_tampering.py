@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -165,3 +166,17 @@ async def test_a_line_that_is_being_written_is_no_finding(trail: Trail) -> None:
     finding = (await trail.examined()).finding
     assert finding is not None
     assert finding.seq == 16
+
+
+@pytest.mark.parametrize(
+    ("put", "told"),
+    [
+        (lambda path: os.mkfifo(path), "No such device"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.symlink_to("/dev/zero"), "symbolic links"),
+    ],
+)
+async def test_what_is_no_file_is_refused_and_not_waited_for(trail: Trail, put: Callable[[Path], None], told: str) -> None:
+    put(trail.folder / "2026-08-09.jsonl")
+    with pytest.raises(OSError, match=told):
+        await trail.examined()

@@ -26,6 +26,7 @@ from genesys_sync.disk import translated
 from genesys_sync.events import Event
 from genesys_sync.integrity import expected_speech as speech
 from genesys_sync.integrity.expected import TOPICS, Expected, Slice, expected
+from genesys_sync.integrity.manifest import contradictions
 from genesys_sync.ledger.base import DeliveryState, Ledger
 
 STALE_AFTER = timedelta(hours=6)
@@ -106,6 +107,8 @@ class ArchiveCheck:
             self._show(self.report, day, len(days))
             await self._check_day(day, folders.get(day, ()))
             self.report.days += 1
+        async for found in contradictions(self._ledger):
+            self.report.add(Flaw(found.key, Wrong.ALTERED if found.altered else Wrong.MISSING, found.sentence))
         for flaw in await to_thread.run_sync(partial(_stale, self._root, self._clock.now())):
             self.report.add(flaw)
         self._show(self.report, None, len(days))

@@ -143,6 +143,9 @@ class _Scene:
         return self._other_number(line)
 
     def _unreadable(self) -> Finding:
+        behind = (place for place in self._files.places_in(self._place.file) if place.number > self._place.number and place.whole)
+        if any(place.parsed is not None and self._follows(place.parsed) for place in behind):
+            return self._here(Tampering.INSERTED, "what is no line of an audit file was put before the true one of this number")
         after = self._next()
         cut = after is None if self._place.file == self._files.names[-1] else after is None or after.file != self._place.file
         if cut or not self._place.whole:

@@ -11,13 +11,19 @@ Blocking: meant for a worker thread.
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from io import BufferedReader
 from pathlib import Path
 
 from genesys_sync.audit import LINE_LIMIT, ZERO, Checkpoint, Line, Numbered, Seal, canonical, chained, day_of_file, parse_line
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Tampering(StrEnum):
@@ -132,8 +138,8 @@ class AuditFiles:
             yield from self.places_in(name)
 
     def places_in(self, name: str) -> Iterator[Place]:
-        """Raises OSError for a file that cannot be read."""
-        with (self._folder / name).open("rb") as file:
+        """Raises OSError for a file that cannot be read, and for what is no regular file: a pipe would be waited for without end."""
+        with _opened(self._folder / name) as file:
             number = 0
             while text := file.readline(LINE_LIMIT + 1):
                 number += 1
@@ -154,6 +160,14 @@ class Walk:
     at_seal: bytes | None = None
     agreed: list[Checkpoint] = field(default_factory=list)
     contradicted: Checkpoint | None = None
+
+
+def _opened(path: Path) -> BufferedReader:
+    file = os.fdopen(os.open(path, _READ), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+    return file
 
 
 def walk(files: AuditFiles, record: Record | None, outside: Sequence[Checkpoint]) -> Walk:
