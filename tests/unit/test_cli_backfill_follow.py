@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from genesys_sync.cli.backfill import LOOK_SECONDS, follow
+from genesys_sync.cli.backfill import LOOK_SECONDS, STALL_SECONDS, Progress, follow, stalled
 from genesys_sync.cli.holding import ABSENT_SECONDS, Other
 from genesys_sync.clock import SystemClock
 from genesys_sync.ledger import daemon_holds, holder, open_ledger
@@ -68,3 +68,16 @@ async def test_a_daemon_that_is_restarted_is_waited_for_and_one_that_has_ended_i
                     await clock.advance(LOOK_SECONDS)
     assert looks == 2 * looks_absent
     assert [row.closed_ms for row in ended[0]] == [None]
+
+
+async def test_a_daemon_that_does_not_get_on_is_told_of_once() -> None:
+    clock, told = FakeClock(), list[str]()
+    shown: list[Progress] = []
+    look = stalled(shown.append, clock, lambda: told.append("stalled"))
+    for found in (0, 0, 1, 1):
+        look(Progress(0.0, 0, found, 0))
+        await clock.advance(STALL_SECONDS - 1)
+    assert told == []
+    look(Progress(0.0, 0, 1, 0))
+    look(Progress(0.0, 0, 1, 0))
+    assert (told, len(shown)) == (["stalled"], 6)

@@ -155,6 +155,9 @@ def test_dead_letters_are_listed_and_filtered(here: Installation, capsys: pytest
     for filters in (["--handler", "tell"], ["--reason", "not_found"]):
         assert here.call("dead-letters", "list", *filters) == 0
         assert capsys.readouterr().out == "no dead letters\n"
+    for action in (["list"], ["replay", "--all"]):
+        assert here.call("dead-letters", *action, "--handler", "verfiy") == 64, "a misspelt handler must not look like one that is well"
+        assert capsys.readouterr().err.startswith("genesys-sync: no handler is named 'verfiy'; known: ")
     assert here.call("dead-letters", "list", "--json", "--handler", "verify", "--reason", "VERIFIER_FAILED") == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert (record["reason"], record["attempts"], record["event"]["recordingId"]) == ("VERIFIER_FAILED", 1, RECORDING)

@@ -96,8 +96,8 @@ def _entry(clock: SystemClock, number: int) -> AuditEntry:
 def test_a_sound_installation_is_clean(here: Installation, capsys: pytest.CaptureFixture[str]) -> None:
     assert here.call() == 0
     out = capsys.readouterr().out
-    assert f"3 entries in 1 files follow from each other, root {here.root}" in out
-    assert "1 entries are in the ledger alone" in out
+    assert f"3 entries in 1 file follow from each other, root {here.root}" in out
+    assert "in the ledger alone, not sealed yet: 1 entry\n" in out
     assert "2 of 2 objects read" in out
     assert "no checkpoint from outside was given" in out
     assert out.endswith("verdict  clean\n")

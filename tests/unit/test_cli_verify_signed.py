@@ -68,7 +68,7 @@ def test_signed_checkpoints_are_proved_forged_ones_named_and_unsigned_ones_too(
     key = ["--public-key", signer.public_key]
 
     assert main([*call, *key]) == 0
-    assert "1 checkpoints are signed by a trusted key" in capsys.readouterr().out
+    assert "signed by a trusted key: 1 checkpoint\n" in capsys.readouterr().out
     assert main(call) == 0
     assert "signed" not in capsys.readouterr().out
     assert main([*call, "--public-key", other.public_key]) == 1

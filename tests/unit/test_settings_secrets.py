@@ -108,6 +108,16 @@ def test_without_a_whole_client_every_way_to_give_one_is_named(environ: dict[str
     assert all(way in told for way in ("systemd credentials", "client_secret_file", "GENESYS_CLIENT_SECRET"))
 
 
+@pytest.mark.parametrize(
+    ("environ", "missing"),
+    [({"GENESYS_CLIENT_ID": "a"}, "GENESYS_CLIENT_SECRET"), ({"GENESYS_CLIENT_SECRET": SECRET}, "GENESYS_CLIENT_ID")],
+)
+def test_of_half_a_client_in_the_environment_the_other_half_is_named(environ: dict[str, str], missing: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"no OAuth client: {missing} is missing") as caught:
+        find_credentials(settings(), environ=environ)
+    assert SECRET not in str(caught.value)
+
+
 def test_credentials_never_print(tmp_path: Path) -> None:
     found = find_credentials(settings(), environ={"GENESYS_CLIENT_ID": "the-id", "GENESYS_CLIENT_SECRET": SECRET})
     assert SECRET not in f"{found!r} {found}"

@@ -20,13 +20,17 @@ import anyio
 from genesys_sync.cli.invocation import audit_entry, load_settings, run_async, settings_path
 from genesys_sync.cli.moments import GAPS_MOST, Window, add_window, window
 from genesys_sync.cli.output import iso, print_json, print_line
-from genesys_sync.clock import SystemClock
+from genesys_sync.clock import Clock, SystemClock
 from genesys_sync.completeness import without
 from genesys_sync.errors import LedgerLocked
 from genesys_sync.ledger.base import Gap, Ledger
 from genesys_sync.settings import Settings
 
 LOOK_SECONDS = 1.0
+STALL_SECONDS = 15.0
+STALLED = (
+    "the daemon does not get on with it: `genesys-sync status` and its log say why; it goes on when it can, with this command or without"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ async def _backfill(settings: Settings, base: Path, asked: Window, show: Show, *
                 _say("a daemon holds the ledger and works this off; ending this command does not end that", quiet=quiet)
             else:
                 _say(f"{other.holder} holds the ledger; this command works when that has ended", quiet=quiet)
-            gaps = await follow(ledger, await request(ledger, asked, clock), clock, show, gone=other.gone)
+            watched = stalled(show, clock, partial(_say, STALLED, quiet=quiet)) if other.daemon else show
+            gaps = await follow(ledger, await request(ledger, asked, clock), clock, watched, gone=other.gone)
         if all(gap.closed_ms is not None for gap in gaps):
             return gaps, other.daemon
         _say("the daemon has ended" if other.daemon else "that command has ended", quiet=quiet)
@@ -198,6 +203,24 @@ def _shown(*, quiet: bool) -> Iterator[Show]:
             bars.update(task, completed=now.done, description=f"up to {iso(now.up_to_ms)}  seen {now.found}  new {now.recorded}")
 
         yield show
+
+
+def stalled(show: Show, clock: Clock, told: Callable[[], None]) -> Show:
+    """As `show`; `told` is called once when nothing has moved for STALL_SECONDS. Whoever looks on cannot see why."""
+    last: Progress | None = None
+    moved_at = clock.monotonic()
+    silent = False
+
+    def look(now: Progress) -> None:
+        nonlocal last, moved_at, silent
+        show(now)
+        if now != last:
+            last, moved_at = now, clock.monotonic()
+        elif not silent and clock.monotonic() - moved_at >= STALL_SECONDS:
+            silent = True
+            told()
+
+    return look
 
 
 def _plain_lines() -> Show:

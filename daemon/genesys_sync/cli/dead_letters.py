@@ -9,13 +9,19 @@ from typing import Any
 from genesys_sync.cli.invocation import audit_entry, load_settings, run_async, whole_number
 from genesys_sync.cli.output import NOTHING_FOUND, clock_time, iso, print_json, print_line, print_table
 from genesys_sync.clock import SystemClock
-from genesys_sync.errors import EX_USAGE, ReasonCode
+from genesys_sync.errors import EX_USAGE, GenesysSyncError, ReasonCode
 from genesys_sync.events import iso as iso_time
 from genesys_sync.ledger.base import DeliveryRecord, Ledger
 from genesys_sync.settings import Settings
 
 BATCH = 500
 COUNT_LIMIT = 10_000
+
+
+class NoSuchHandler(GenesysSyncError):
+    """`--handler` names one that nobody knows."""
+
+    exit_code = EX_USAGE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +61,8 @@ async def _list(settings: Settings, args: argparse.Namespace) -> int:
 
     async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
         found = await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=args.limit)
+        if not found:
+            await _require_known(ledger, settings, args.handler)
     if args.json:
         print_json([as_json(record) for record in found])
     elif found:
@@ -127,6 +135,13 @@ def _replay_command(args: argparse.Namespace) -> int:
     return run_async(_replay, settings, args)
 
 
+async def _require_known(ledger: Ledger, settings: Settings, handler: str | None) -> None:
+    """Raises NoSuchHandler for one that neither the settings nor any delivery names: that it has no dead letters says nothing."""
+    known = set(settings.handlers) | set((await ledger.counts(now_ms=0)).deliveries)
+    if handler is not None and handler not in known:
+        raise NoSuchHandler(f"no handler is named {handler!r}; known: {', '.join(sorted(known))}")
+
+
 async def _replay(settings: Settings, args: argparse.Namespace) -> int:
     from genesys_sync.ledger import open_ledger
 
@@ -135,6 +150,7 @@ async def _replay(settings: Settings, args: argparse.Namespace) -> int:
         if args.ids:
             replayed = await _replay_ids(ledger, clock, args.ids)
         else:
+            await _require_known(ledger, settings, args.handler)
             replayed = await _replay_all(ledger, clock, args)
     if args.ids and (others := len(set(args.ids)) - replayed):
         which = "1 of the ids named is no dead letter" if others == 1 else f"{others} of the ids named are no dead letters"
@@ -161,6 +177,7 @@ async def _count(settings: Settings, args: argparse.Namespace) -> int:
     from genesys_sync.ledger import open_ledger
 
     async with open_ledger(settings.ledger.url, clock=SystemClock(), read_only=True) as ledger:
+        await _require_known(ledger, settings, args.handler)
         return len(await ledger.dead_letters(handler=args.handler, reason=args.reason, limit=COUNT_LIMIT))
 
 

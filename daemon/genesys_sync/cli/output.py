@@ -56,6 +56,11 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         print_line("  ".join(cells).rstrip())
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 file`, `2 files`; `many` where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def iso(epoch_ms: int | None) -> str | None:
     """ISO 8601, UTC, milliseconds, Z."""
     if epoch_ms is None:

@@ -238,7 +238,7 @@ def _show_status(status: RecordingStatus, ends: str | None) -> None:
         ("recording", status.state if status.recorded else "none: nothing is recorded"),
         ("secure pause", pause),
         ("screen", status.screen or "not recorded"),
-        ("resumed at", ends or "no time was left"),
+        ("resumes at", ends or "not by itself: no --resume-after waits for it"),
     ):
         print_line(f"{name:<13} {value}")
 

@@ -19,7 +19,7 @@ from anyio import from_thread, to_thread
 
 from genesys_sync.audit import Checkpoint, Numbered
 from genesys_sync.cli.invocation import load_settings, run_async
-from genesys_sync.cli.output import NOTHING_FOUND, print_json, print_line
+from genesys_sync.cli.output import NOTHING_FOUND, counted, print_json, print_line
 from genesys_sync.clock import SystemClock
 from genesys_sync.disk import translated
 from genesys_sync.errors import StorageError
@@ -270,7 +270,7 @@ def _plain_lines() -> Show:
         nonlocal last
         if time.monotonic() - last >= _PLAIN_EVERY:
             last = time.monotonic()
-            print(f"{_so_far(report)}, {report.days} days done", file=sys.stderr, flush=True)
+            print(f"{_so_far(report)}, {counted(report.days, 'day')} done", file=sys.stderr, flush=True)
 
     return show
 
@@ -321,14 +321,14 @@ def as_json(proof: Proof) -> dict[str, Any]:
 def _print(proof: Proof) -> None:
     archive, trail = proof.archive, proof.trail
     if trail is not None:
-        sealed = f"{trail.size} entries in {trail.files} files follow from each other, root {trail.root.hex()}"
-        print_line(f"audit    {sealed}")
+        sealed = f"{counted(trail.size, 'entry', 'entries')} in {counted(trail.files, 'file')}"
+        print_line(f"audit    {sealed} follow from each other, root {trail.root.hex()}")
         if trail.unsealed:
-            print_line(f"         {trail.unsealed} entries are in the ledger alone, not sealed yet")
+            print_line(f"         in the ledger alone, not sealed yet: {counted(trail.unsealed, 'entry', 'entries')}")
         if trail.checkpoints:
-            print_line(f"         {trail.checkpoints} checkpoints agree")
+            print_line(f"         agreeing with {counted(trail.checkpoints, 'checkpoint')}")
         if trail.signed is not None:
-            print_line(f"         {trail.signed} checkpoints are signed by a trusted key")
+            print_line(f"         signed by a trusted key: {counted(trail.signed, 'checkpoint')}")
         if trail.finding is not None:
             where = f"{trail.finding.file}, line {trail.finding.line}, " if trail.finding.file else ""
             print_line(f"         {str(trail.finding.kind).upper()}: {where}entry {trail.finding.seq}: {trail.finding.sentence}")
@@ -336,11 +336,12 @@ def _print(proof: Proof) -> None:
             print_line("         no checkpoint from outside was given: files and ledger vouch for each other alone")
     if archive is not None:
         read = f"{archive.hashed} of {archive.objects} objects read ({_size(archive.bytes_hashed)})"
-        print_line(f"archive  {read}, {archive.days} days" + (f", {archive.unfinished} unfinished" if archive.unfinished else ""))
+        print_line(
+            f"archive  {read}, {counted(archive.days, 'day')}" + (f", {archive.unfinished} unfinished" if archive.unfinished else "")
+        )
         for flaw in archive.flaws:
             print_line(f"         {str(flaw.wrong).upper()}: {flaw.key}: {flaw.sentence}")
         if (more := sum(archive.counts.values()) - len(archive.flaws)) > 0:
             print_line(f"         … and {more} more")
-    count = "1 finding" if proof.findings == 1 else f"{proof.findings} findings"
-    said = {"clean": "clean", "unknown": f"UNKNOWN: {proof.unknown}", "flawed": count}
+    said = {"clean": "clean", "unknown": f"UNKNOWN: {proof.unknown}", "flawed": counted(proof.findings, "finding")}
     print_line(f"verdict  {said[proof.verdict]}")

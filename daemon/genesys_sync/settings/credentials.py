@@ -45,9 +45,11 @@ def find_credentials(settings: GenesysSettings, *, environ: Mapping[str, str] | 
     client_secret = environment.get("GENESYS_CLIENT_SECRET", "").strip()
     if client_id and client_secret:
         return Credentials(SecretStr(client_id), SecretStr(client_secret), "the environment")
+    half = "GENESYS_CLIENT_SECRET" if client_id else "GENESYS_CLIENT_ID" if client_secret else ""
+    missing = f"{half} is missing from the environment, where the other half is; " if half else ""
     raise ConfigurationError(
-        "genesys: no OAuth client: give systemd credentials client_id and client_secret, set client_id_file and client_secret_file, "
-        "or export GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
+        f"genesys: no OAuth client: {missing}give systemd credentials client_id and client_secret, set client_id_file and "
+        "client_secret_file, or export GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET"
     )
 
 
