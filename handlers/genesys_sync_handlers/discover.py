@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import Any, Literal
 
 from genesys_sync.plugin import (
     Delivery,
@@ -32,8 +30,8 @@ from genesys_sync.plugin import (
     iso,
 )
 from genesys_sync_handlers._analytics import recording_started
-from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
-from genesys_sync_handlers._ladder import Ladder
+from genesys_sync_handlers._config import PositiveDuration
+from genesys_sync_handlers._ladder import LadderConfig, Rungs
 from genesys_sync_handlers._restore import Restores
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._written import WRITTEN
@@ -44,7 +42,7 @@ _UNDER_WAY = frozenset({"UPLOADING", "ARCHIVED", "RESTORING"})
 _STATE_LIMIT = 64
 
 
-class DiscoverConfig(HandlerConfig):
+class DiscoverConfig(LadderConfig):
     """When to look, when to be content, and what becomes of what the platform has archived. Times count from the end of the conversation.
 
     ladder         when looks are due, ascending; past the last rung at every multiple of it
@@ -56,7 +54,7 @@ class DiscoverConfig(HandlerConfig):
     restore_for    how long the platform is to keep them then
     """
 
-    ladder: Annotated[tuple[PositiveDuration, ...], Field(min_length=1)] = (
+    ladder: Rungs = (
         timedelta(seconds=30),
         timedelta(minutes=1),
         timedelta(minutes=2),
@@ -71,14 +69,6 @@ class DiscoverConfig(HandlerConfig):
     restore: bool = True
     restore_for: PositiveDuration = timedelta(days=7)
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if any(later <= earlier for earlier, later in zip(self.ladder, self.ladder[1:], strict=False)):
-            raise ValueError("ladder: each rung must be longer than the one before it")
-        if self.give_up <= self.confirm_after:
-            raise ValueError("give_up must be longer than confirm_after")
-        return self
-
 
 class Discover(Handler[DiscoverConfig]):
     """`conversation.ended` → `recording.created`, `recording.status_changed`, `recording.ready`, `recording.lost`."""
@@ -91,7 +81,7 @@ class Discover(Handler[DiscoverConfig]):
 
     def __init__(self, name: str, config: DiscoverConfig) -> None:
         super().__init__(name, config)
-        self._ladder = Ladder(config.ladder, config.confirm_after, config.give_up)
+        self._ladder = config.climbed()
 
     @asynccontextmanager
     async def running(self, services: Services) -> AsyncGenerator[None]:

@@ -78,7 +78,7 @@ class Redact(Handler[RedactConfig]):
         self._services = services
         yield
 
-    async def handle(self, event: Event, delivery: Delivery) -> Outcome:  # noqa: ARG002 - the event says everything
+    async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """Afterwards the redacted transcript, its report and the spans for the sound lie in the archive, all of them or not all; the
         report last. A run that finds the report of this very transcript repeats its result."""
         if event.conversation_id is not None and not is_canonical_uuid(event.conversation_id):

@@ -61,7 +61,7 @@ class Resume(Handler[ResumeConfig]):
         self._services = services
         yield
 
-    async def handle(self, event: Event, delivery: Delivery) -> Outcome:  # noqa: ARG002 - the same for every attempt
+    async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """See `Handler.handle`."""
         due = parse_iso(event.body.get("resumeAt"))
         media = event.body.get("media")

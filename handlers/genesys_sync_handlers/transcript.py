@@ -38,8 +38,8 @@ from genesys_sync.plugin import (
 )
 from genesys_sync.transcripts import MEDIA_TYPES, Communication, communications
 from genesys_sync.transcripts.fields import language
-from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
-from genesys_sync_handlers._ladder import Ladder
+from genesys_sync_handlers._config import PositiveDuration
+from genesys_sync_handlers._ladder import LadderConfig, Rungs
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._transcript_reasons import PASSING, Case, Missing, is_purged, missing_because
 from genesys_sync_handlers._transcript_store import Place, TranscriptStore
@@ -51,7 +51,7 @@ _NOBODY = "00000000-0000-4000-8000-000000000000"
 """An id that no conversation has: asked for by `check`."""
 
 
-class TranscriptConfig(HandlerConfig):
+class TranscriptConfig(LadderConfig):
     """When to look, what to leave out, and in which forms to write. Times count from the end of the conversation.
 
     ladder         when looks are due, ascending; past the last rung at every multiple of it
@@ -64,7 +64,7 @@ class TranscriptConfig(HandlerConfig):
     shortest       a communication shorter than this is not expected to have a transcript
     """
 
-    ladder: Annotated[tuple[PositiveDuration, ...], Field(min_length=1)] = (
+    ladder: Rungs = (
         timedelta(minutes=1),
         timedelta(minutes=3),
         timedelta(minutes=10),
@@ -87,11 +87,7 @@ class TranscriptConfig(HandlerConfig):
     shortest: Duration = timedelta(seconds=2)
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if any(later <= earlier for earlier, later in zip(self.ladder, self.ladder[1:], strict=False)):
-            raise ValueError("ladder: each rung must be longer than the one before it")
-        if self.give_up <= self.confirm_after:
-            raise ValueError("give_up must be longer than confirm_after")
+    def _well_named(self) -> Self:
         for key in ("conversations", "queues"):
             if any(not is_canonical_uuid(named) for named in getattr(self, key)):
                 raise ValueError(f"{key}: must hold ids as Genesys Cloud shows them, in lower case, such as {_NOBODY}")
@@ -137,7 +133,7 @@ class TranscriptFetch(Handler[TranscriptConfig]):
 
     def __init__(self, name: str, config: TranscriptConfig) -> None:
         super().__init__(name, config)
-        self._ladder = Ladder(config.ladder, config.confirm_after, config.give_up)
+        self._ladder = config.climbed()
         self._ended: OrderedDict[tuple[str, str], tuple[Missing, int]] = OrderedDict()
 
     @asynccontextmanager

@@ -154,7 +154,7 @@ class Webhook(Handler[WebhookConfig]):
         self._gathering = Gathering(self._send, size=size, within=self.config.batch_within, clock=services.clock)
         yield
 
-    async def check(self, services: Services) -> None:  # noqa: ARG002 - the interface's signature; secrets are files of our own
+    async def check(self, services: Services) -> None:
         """Proves that the secrets can be read and used. Sends nothing: a receiver has no use for a trial."""
         await anyio.to_thread.run_sync(self._read_secrets)
 

@@ -237,7 +237,7 @@ async def test_what_the_daemon_stores_meanwhile_is_no_stranger(archive: Archive)
             await archive.store(11)
         return await events_of_day(*args, **named)
 
-    archive.ledger.events_of_day = meanwhile  # type: ignore[method-assign]
+    archive.ledger.events_of_day = meanwhile  # type: ignore[method-assign]  # the moment between two reads
     assert await archive.flaws() == []
 
 

@@ -77,10 +77,10 @@ class Disk(apsw.VFS):
         self._deleted: set[str] = set()
         super().__init__("disk", "")
 
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
         return _File(self, name, flags)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+    def xDelete(self, filename: str, syncdir: bool) -> None:
         super().xDelete(filename, syncdir)
         self._deleted.add(Path(filename).name)
         if syncdir:
@@ -98,12 +98,12 @@ class _File(apsw.VFSFile):
         self._path = Path(name.filename() if isinstance(name, apsw.URIFilename) else name)
         super().__init__("", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         if self._disk.full:
             raise apsw.exception_for(apsw.SQLITE_FULL)
         super().xWrite(data, offset)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:
         self._disk.syncs.append(self._path.name)
         if self._disk.refuses_sync(self._path.name):
             raise apsw.exception_for(apsw.SQLITE_IOERR_FSYNC)

@@ -55,7 +55,7 @@ async def test_each_upload_carries_its_standing_and_its_own_last_outcome(ledger:
 
 async def test_uploads_are_found_without_walking_through_everything_else(ledger: Ledger) -> None:
     """A page among millions of other events is as quick as among none: it is read from an index over uploads alone."""
-    plan = await ledger._read(  # type: ignore[attr-defined]
+    plan = await ledger._read(  # type: ignore[attr-defined]  # of SqliteLedger
         lambda connection: connection.execute(
             "EXPLAIN QUERY PLAN SELECT seq FROM event WHERE topic = 'upload.requested' AND seq < 5 ORDER BY seq DESC LIMIT 3"
         ).fetchall()

@@ -10,7 +10,7 @@ from genesys_sync_handlers._ladder import Ladder
 from genesys_sync_handlers.discover import DiscoverConfig
 
 _CONFIG = DiscoverConfig()
-LADDER = Ladder(_CONFIG.ladder, _CONFIG.confirm_after, _CONFIG.give_up)
+LADDER = _CONFIG.climbed()
 
 
 def seconds(value: float) -> timedelta:

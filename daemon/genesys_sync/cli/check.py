@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         for finding in found:
             _show(finding)
         return _conclude(found)
-    return run_async(_check, settings, path, args.offline, placing(args))
+    return run_async(partial(_check, settings, path, offline=args.offline, place=placing(args)))
 
 
 def _all_faults(args: argparse.Namespace) -> list[Finding]:
@@ -105,7 +106,7 @@ def _all_faults(args: argparse.Namespace) -> list[Finding]:
     return []
 
 
-async def _check(settings: Settings, path: Path, offline: bool, place: Place) -> int:  # noqa: FBT001 - passed by position through the event loop's start
+async def _check(settings: Settings, path: Path, *, offline: bool, place: Place) -> int:
     found = []
     async for finding in _findings(settings, path, offline=offline, place=place):
         _show(finding)

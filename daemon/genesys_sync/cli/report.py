@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     """0 when the report says complete, 1 when it does not."""
     settings = load_settings(args)
     asked = window(args, now=SystemClock().now(), settle=settings.feed.backfill_settle)
-    report = run_async(_report, settings, asked, args.offline)
+    report = run_async(partial(_report, settings, asked, offline=args.offline))
     if args.json:
         print_json(as_json(report))
     elif args.csv:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.complete else NOT_COMPLETE
 
 
-async def _report(settings: Settings, asked: Window, offline: bool) -> Report:  # noqa: FBT001 - run_async passes by position
+async def _report(settings: Settings, asked: Window, *, offline: bool) -> Report:
     from genesys_sync.cli.collect import Collector
     from genesys_sync.genesys import platform as genesys_platform
     from genesys_sync.ledger import open_ledger

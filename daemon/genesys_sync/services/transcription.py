@@ -129,7 +129,7 @@ class Provider(ABC, Generic[ConfigT]):
         self.config = config
 
     @asynccontextmanager
-    async def running(self, services: Services) -> AsyncGenerator[None]:  # noqa: ARG002 - names what a provider overrides
+    async def running(self, services: Services) -> AsyncGenerator[None]:
         """Open what lives as long as the process, yield, close it."""
         yield
 
@@ -146,11 +146,11 @@ class Provider(ABC, Generic[ConfigT]):
         """Ask for a transcript. Asked again under the same key it must not work twice, as far as that is in its power."""
         ...
 
-    async def look(self, job_id: str) -> Progress | None:  # noqa: ARG002 - names what a provider overrides
+    async def look(self, job_id: str) -> Progress | None:
         """How the job stands; None when the provider knows no such job (it is submitted again, under the same key)."""
         return None
 
-    def called_back(self, body: bytes) -> tuple[str, Progress] | None:  # noqa: ARG002 - names what a provider overrides
+    def called_back(self, body: bytes) -> tuple[str, Progress] | None:
         """The idempotency key that a callback's body names, and what it says of the job; None for a body that is no such thing.
         The signature has been verified. Raises nothing."""
         return None
@@ -195,11 +195,11 @@ class NoSpeech:
         """Raises PermanentError."""
         raise PermanentError(f"there is no speech provider {name!r}: add a table [providers.{name}] to the settings")
 
-    def locale(self, name: str) -> str:  # noqa: ARG002 - there is none
+    def locale(self, name: str) -> str:
         """See `Speech.locale`."""
         return ""
 
-    def callback_url(self, name: str) -> str | None:  # noqa: ARG002 - there is none
+    def callback_url(self, name: str) -> str | None:
         """See `Speech.callback_url`."""
         return None
 

@@ -97,7 +97,7 @@ class FakeRecordings:
         self.place(conversation_id, recording_id, media=media)
         self._bodies[conversation_id, recording_id] = body
 
-    async def look(self, conversation_id: str, *, definitive: bool = False) -> Look:  # noqa: ARG002 - every look here is definitive
+    async def look(self, conversation_id: str, *, definitive: bool = False) -> Look:
         await checkpoint()
         placed = self._seen.get(conversation_id)
         otherwise = Look(tuple(placed.values()), definitive=True) if placed else _not_found("conversation")
@@ -108,9 +108,9 @@ class FakeRecordings:
         conversation_id: str,
         recording_id: str,
         *,
-        format_id: str | None = None,  # noqa: ARG002 - the bytes placed are those of any format
-        fresh: bool = False,  # noqa: ARG002 - a location here does not grow old
-        before: datetime | None = None,  # noqa: ARG002 - nobody waits here
+        format_id: str | None = None,
+        fresh: bool = False,
+        before: datetime | None = None,
     ) -> tuple[MediaPart, ...]:
         await checkpoint()
         parts = self._parts.get((conversation_id, recording_id))
@@ -118,11 +118,11 @@ class FakeRecordings:
             raise TransientError("the recording is not ready", code=ReasonCode.NOT_READY)
         return parts
 
-    async def locate_orphan(self, recording_id: str, *, format_id: str) -> tuple[MediaPart, ...]:  # noqa: ARG002 - as in `locate`
+    async def locate_orphan(self, recording_id: str, *, format_id: str) -> tuple[MediaPart, ...]:
         """Place one with an empty conversation id."""
         return await self.locate("", recording_id)
 
-    async def body(self, conversation_id: str, recording_id: str, *, before: datetime | None = None) -> bytes:  # noqa: ARG002 - as above
+    async def body(self, conversation_id: str, recording_id: str, *, before: datetime | None = None) -> bytes:
         await checkpoint()
         if (conversation_id, recording_id) not in self._bodies:
             raise TransientError("the recording is not ready", code=ReasonCode.NOT_READY)
@@ -176,7 +176,7 @@ class FakeTranscripts:
         """From now on these files are there."""
         self.finds(communication_id, TranscriptFiles(tuple(self.file(content, recording_id) for content in contents)))
 
-    async def find(self, conversation_id: str, communication_id: str) -> TranscriptFiles:  # noqa: ARG002 - an id names it
+    async def find(self, conversation_id: str, communication_id: str) -> TranscriptFiles:
         await checkpoint()
         self.asked.append(communication_id)
         return self._finds[communication_id].next(TranscriptFiles(without=NoFiles.NOT_THERE))
@@ -367,7 +367,7 @@ class FakeHttp:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-        timeout: timedelta = timedelta(seconds=15),  # noqa: ARG002 - answers here come at once
+        timeout: timedelta = timedelta(seconds=15),
     ) -> HttpReply:
         await checkpoint()
         self.sent.append(SentRequest(method, url, dict(headers or {}), body))
@@ -380,8 +380,8 @@ class FakeHttp:
         *,
         headers: Mapping[str, str] | None = None,
         body: Sequence[bytes | Path] = (),
-        answer_limit: int = 64 << 10,  # noqa: ARG002 - whoever tells the answers keeps within it
-        timeout: timedelta = timedelta(minutes=15),  # noqa: ARG002 - answers here come at once
+        answer_limit: int = 64 << 10,
+        timeout: timedelta = timedelta(minutes=15),
     ) -> HttpReply:
         whole = b"".join(one if isinstance(one, bytes) else one.read_bytes() for one in body)
         return await self.request(method, url, headers=headers, body=whole)

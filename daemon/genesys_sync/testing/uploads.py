@@ -42,7 +42,7 @@ class FakeUploads:
             self.stored[key] = file
         return Sent(f"upload/{key}/{file.name}", self.since, md5_echoed=True)
 
-    async def look(self, sent: Sent) -> Reported | None:  # noqa: ARG002 - they are told in turn
+    async def look(self, sent: Sent) -> Reported | None:
         await checkpoint()
         if not self._reports:
             return Reported(UploadStatus.SUCCESS)

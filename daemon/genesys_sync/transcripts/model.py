@@ -13,9 +13,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 SCHEMA_VERSION = 1
+
+FoundT = TypeVar("FoundT")
 
 
 class TranscriptUnreadable(ValueError):
@@ -251,6 +253,12 @@ def _texts(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(items)
 
 
+def _required(found: FoundT | None, key: str, place: str) -> FoundT:
+    if found is None:
+        raise TranscriptUnreadable(f"{key} of {place} is missing")
+    return found
+
+
 def _optional_text(value: Mapping[str, Any], key: str, place: str) -> str | None:
     text = value.get(key)
     if text is not None and not isinstance(text, str):
@@ -259,10 +267,7 @@ def _optional_text(value: Mapping[str, Any], key: str, place: str) -> str | None
 
 
 def _text(value: Mapping[str, Any], key: str, place: str) -> str:
-    text = _optional_text(value, key, place)
-    if text is None:
-        raise TranscriptUnreadable(f"{key} of {place} is missing")
-    return text
+    return _required(_optional_text(value, key, place), key, place)
 
 
 def _optional_number(value: Mapping[str, Any], key: str, place: str) -> float | None:
@@ -281,10 +286,7 @@ def _optional_number(value: Mapping[str, Any], key: str, place: str) -> float | 
 
 
 def _number(value: Mapping[str, Any], key: str, place: str) -> float:
-    number = _optional_number(value, key, place)
-    if number is None:
-        raise TranscriptUnreadable(f"{key} of {place} is missing")
-    return number
+    return _required(_optional_number(value, key, place), key, place)
 
 
 def _optional_index(value: Mapping[str, Any], key: str, place: str) -> int | None:

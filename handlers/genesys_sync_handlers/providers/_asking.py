@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AfterValidator, model_validator
 
-from genesys_sync.plugin import Failed, HttpReply, ReasonCode, TransientError
+from genesys_sync.plugin import Failed, HttpReply, Provider, ReasonCode, Services, TranscriptionJob, TransientError
 from genesys_sync_handlers._answers import retry_after
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._secrets import read_key
@@ -47,6 +48,35 @@ class ServiceConfig(HandlerConfig):
         """The key, read now. Raises ConfigurationError."""
         key = read_key(prefix, self.key_file, self.key_env)
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+ServiceT = TypeVar("ServiceT", bound=ServiceConfig)
+
+
+class HttpProvider(Provider[ServiceT]):
+    """A provider that is a service reached over HTTP. Its key is read once, when it is opened."""
+
+    _services: Services
+    _headers: dict[str, str]
+
+    @asynccontextmanager
+    async def running(self, services: Services) -> AsyncGenerator[None]:
+        """Reads the key; holds nothing open. Raises ConfigurationError."""
+        self._services = services
+        self._headers = self.config.headers(f"providers.{self.name}.config")
+        yield
+
+    async def hand_over(self, path: str, job: TranscriptionJob, values: Sequence[tuple[str, str]], *, name: str) -> HttpReply:
+        """The answer to a form with these fields and the job's sound under `name`. Sent again it has the same idempotency key."""
+        boundary = f"genesys-sync-{job.key}"
+        return await self._services.http.transfer(
+            "POST",
+            f"{self.config.url}{path}",
+            headers={**self._headers, "Content-Type": f"multipart/form-data; boundary={boundary}", "Idempotency-Key": job.key},
+            body=form(boundary, values, name=name, media=job.media, content_type=job.content_type),
+            answer_limit=ANSWER_LIMIT,
+            timeout=self.config.timeout,
+        )
 
 
 def form(boundary: str, values: Iterable[tuple[str, str]], *, name: str, media: Path, content_type: str) -> list[bytes | Path]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field
 
-from genesys_sync.plugin import ConfigurationError, Heard, Progress, Provider, ProviderLimits, Services, Size, Transcribed, TranscriptionJob
+from genesys_sync.plugin import ConfigurationError, Heard, Progress, ProviderLimits, Size, Transcribed, TranscriptionJob
 from genesys_sync_handlers._config import PositiveDuration
-from genesys_sync_handlers.providers._asking import ANSWER_LIMIT, ServiceConfig, form, parsed, refusal
+from genesys_sync_handlers.providers._asking import ANSWER_LIMIT, HttpProvider, ServiceConfig, parsed, refusal
 from genesys_sync_handlers.providers._reading import heard
 
 _PROMPT_LIMIT = 800
@@ -38,18 +36,10 @@ class AtOnceConfig(ServiceConfig):
     timeout: PositiveDuration = timedelta(minutes=15)
 
 
-class AtOnce(Provider[AtOnceConfig]):
+class AtOnce(HttpProvider[AtOnceConfig]):
     """The language is the locale's, the phrases become the prompt. It knows no speakers, and redacts nothing."""
 
     config_type = AtOnceConfig
-    _services: Services
-
-    @asynccontextmanager
-    async def running(self, services: Services) -> AsyncGenerator[None]:
-        """Reads the key; it is not read again."""
-        self._services = services
-        self._headers = self.config.headers(f"providers.{self.name}.config")
-        yield
 
     async def check(self) -> None:
         """Asks for the service's models, as most can be: what counts is that it answers, and does not refuse the key."""
@@ -69,15 +59,7 @@ class AtOnce(Provider[AtOnceConfig]):
         values += [("timestamp_granularities[]", "segment")]
         values += [("timestamp_granularities[]", "word")] if self.config.words else []
         values += [("prompt", prompt)] if (prompt := _prompt(job)) else []
-        boundary = f"genesys-sync-{job.key}"
-        reply = await self._services.http.transfer(
-            "POST",
-            f"{self.config.url}/v1/audio/transcriptions",
-            headers={**self._headers, "Content-Type": f"multipart/form-data; boundary={boundary}", "Idempotency-Key": job.key},
-            body=form(boundary, values, name="file", media=job.media, content_type=job.content_type),
-            answer_limit=ANSWER_LIMIT,
-            timeout=self.config.timeout,
-        )
+        reply = await self.hand_over("/v1/audio/transcriptions", job, values, name="file")
         if not 200 <= reply.status < 300:
             return refusal(reply, now=self._services.now())
         parsed(reply)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -16,16 +15,14 @@ from genesys_sync.plugin import (
     Heard,
     PermanentError,
     Progress,
-    Provider,
     ProviderLimits,
     ReasonCode,
-    Services,
     Transcribed,
     TranscriptionJob,
     TransientError,
 )
 from genesys_sync_handlers._config import PositiveDuration
-from genesys_sync_handlers.providers._asking import ANSWER_LIMIT, ServiceConfig, code_of, form, parsed, refusal
+from genesys_sync_handlers.providers._asking import ANSWER_LIMIT, HttpProvider, ServiceConfig, code_of, parsed, refusal
 from genesys_sync_handlers.providers._reading import heard
 
 _LIMITS_FOR = 600.0
@@ -43,19 +40,12 @@ class JobsConfig(ServiceConfig):
     timeout: PositiveDuration = timedelta(minutes=15)
 
 
-class Jobs(Provider[JobsConfig]):
+class Jobs(HttpProvider[JobsConfig]):
     """`POST /jobs`, `GET /jobs/{id}`, `GET /limits`; results come by callback where a URL is given."""
 
     config_type = JobsConfig
-    _services: Services
-
-    @asynccontextmanager
-    async def running(self, services: Services) -> AsyncGenerator[None]:
-        """Reads the key; it is not read again."""
-        self._services = services
-        self._headers = self.config.headers(f"providers.{self.name}.config")
-        self._limits = (0.0, ProviderLimits())
-        yield
+    _limits: tuple[float, ProviderLimits] = (0.0, ProviderLimits())
+    """Until when (monotonic seconds) these are taken for what the service would say now."""
 
     async def limits(self) -> ProviderLimits:
         """As the service tells them, remembered for ten minutes; a service that has no such operation has no limits."""
@@ -72,15 +62,7 @@ class Jobs(Provider[JobsConfig]):
         values = [("locale", job.locale), ("redact", _flag(on=job.redact)), ("speaker_labels", _flag(on=job.speaker_labels))]
         values += [("phrases", phrase) for phrase in job.phrases]
         values += [("callback_url", job.callback_url)] if job.callback_url is not None else []
-        boundary = f"genesys-sync-{job.key}"
-        reply = await self._services.http.transfer(
-            "POST",
-            f"{self.config.url}/jobs",
-            headers={**self._headers, "Content-Type": f"multipart/form-data; boundary={boundary}", "Idempotency-Key": job.key},
-            body=form(boundary, values, name="media", media=job.media, content_type=job.content_type),
-            answer_limit=ANSWER_LIMIT,
-            timeout=self.config.timeout,
-        )
+        reply = await self.hand_over("/jobs", job, values, name="media")
         if not 200 <= reply.status < 300:
             return refusal(reply, now=self._services.now())
         job_id = parsed(reply).get("id")
