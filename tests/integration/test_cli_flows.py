@@ -64,6 +64,7 @@ async def test_flows_are_listed_with_who_has_them_checked_out(call: Call, capsys
     assert await call("list", "m*", "--json") == 0
     assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["Main", "Missing"]
     assert await call("list", "Nothing") == 1
+    assert capsys.readouterr().err == "genesys-sync: no flow is named Nothing\n"
 
 
 async def test_flows_that_use_a_prompt_are_published_and_recorded(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

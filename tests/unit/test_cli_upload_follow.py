@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from genesys_sync.cli.holding import Other
-from genesys_sync.cli.upload import BARS_MOST, _bars, furthest, summary
+from genesys_sync.cli.upload import BARS_MOST, _bars, collected, furthest, summary
 from genesys_sync.cli.upload_run import LOOK_SECONDS, LOOK_SHARE, Followed, beside, rest_after
 from genesys_sync.events import Event, Topic
 from genesys_sync.locks import Holder
@@ -71,3 +71,14 @@ def test_of_a_thousand_files_a_few_bars_are_drawn_and_one_for_all() -> None:
     show(files[700:701])
     show(files[800:801])
     assert len(alone.tasks) == 1, "one file needs no bar for all, and what is over has none"
+
+
+def test_a_file_that_is_not_there_is_said_before_anybody_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "here.wav").touch()
+    (tmp_path / "empty").mkdir()
+    words = [str(tmp_path / name) for name in ("here.wav", "nowhere.wav", "empty")]
+    assert [one.problem for one in collected(words)] == [
+        "",
+        f"{words[1]}: no such file or folder",
+        f"{words[2]}: there is no file in this folder",
+    ]

@@ -70,6 +70,8 @@ def run_list(args: argparse.Namespace) -> int:
     elif flows:
         header = ("name", "type", "checked in", "published", "checked out by", "id")
         print_table(header, ((one.name, one.type, one.checked_in, one.published, _holder(one), one.id) for one in flows))
+    else:
+        _say(f"no flow is named {args.name}" if args.name != "*" else "the platform has no flow that this client may see")
     return EX_OK if flows else NOTHING_FOUND
 
 

@@ -161,7 +161,8 @@ def _show(entries: Sequence[Entry], *, pushed: bool) -> None:
         rows = [(entry.outcome or entry.change.value, entry.place, told(entry)) for entry in shown]
         print_table(("outcome" if pushed else "change", "file", "what"), rows)
         print_line()
-    print_line(", ".join(f"{number} {name}" for name, number in _counts(entries).items() if number) or "no prompts")
+    counts = ", ".join(f"{number} {name}" for name, number in _counts(entries).items() if number)
+    print_line(counts or "no prompts: each is a file FOLDER/<prompt>/<language>.wav")
 
 
 def told(entry: Entry) -> str:

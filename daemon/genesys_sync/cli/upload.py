@@ -73,7 +73,8 @@ def _upload(args: argparse.Namespace) -> int:
         work = Work(files, args.again, show, say)
         logs.configure(LogSettings(level="error"))  # what handlers warn of is told by this command itself
         try:
-            run_async(partial(upload, settings, settings_path(args).parent, work))
+            if not all(one.over for one in files):
+                run_async(partial(upload, settings, settings_path(args).parent, work))
         except (PermanentError, TransientError) as error:
             return report_failure(error, as_json=args.json)
     if args.json:
@@ -92,7 +93,9 @@ def collected(paths: Sequence[str]) -> list[Followed]:
     for word in paths:
         path = Path(word)
         if not path.is_dir():
-            found.setdefault(path, Followed(path))
+            # said before anybody is asked anything; what else may be wrong with a file is found when it is read
+            missing = not path.is_symlink() and not path.exists()
+            found.setdefault(path, Followed(path, problem=f"{path}: no such file or folder" if missing else ""))
             continue
         inside = sorted(
             file for file in path.rglob("*") if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
