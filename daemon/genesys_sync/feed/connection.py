@@ -161,7 +161,8 @@ async def _heartbeat(socket: ClientConnection, protocol: ConnectionProtocol, clo
 def _closed(error: ConnectionClosed) -> Ending:
     if error.sent is not None and error.sent.code == 1009 and not error.rcvd_then_sent:
         size = _EXCEEDS.search(error.sent.reason)  # the library's own words, which begin with the frame's size
-        return Ending(cause=Cause.FRAME_TOO_BIG, detail=f"{FaultCode.FRAME_TOO_BIG}{f': {size[0]} bytes' if size else ''}")
+        told = f": {int(size[0]):,} bytes" if size else ""  # grouped, or the log would take it for a telephone number
+        return Ending(cause=Cause.FRAME_TOO_BIG, detail=f"{FaultCode.FRAME_TOO_BIG}{told}")
     return close_ending(error.rcvd.code if error.rcvd is not None else None)
 
 

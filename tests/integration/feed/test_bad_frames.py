@@ -106,11 +106,14 @@ async def test_b06_a_key_that_stands_twice_is_named(staged: Staged, tmp_path: Pa
     assert "key=id" in line
 
 
-async def test_b08_a_frame_beyond_the_limit_reconnects_and_the_time_is_looked_up(staged: Staged) -> None:
+async def test_b08_a_frame_beyond_the_limit_reconnects_and_the_time_is_looked_up(
+    staged: Staged, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with staged() as stage:
         await stage.live()
         await stage.notifications.open[0].send("x" * ((1 << 20) + 1))
         await closes(stage, "frame_too_big", 1009)
+    assert "FRAME_TOO_BIG: 1,048,577 bytes" in capsys.readouterr().out, "the size to which feed.frame_limit is to be raised"
 
 
 async def test_b08_nothing_is_inflated(staged: Staged) -> None:
