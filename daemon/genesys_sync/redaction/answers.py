@@ -7,7 +7,7 @@ What is hidden or masked already ends the look, so that a redacted transcript is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from genesys_sync.redaction import findings as types
@@ -19,23 +19,47 @@ from genesys_sync.redaction.stream import Stream
 
 _BORN: Final = re.compile(
     r"\b(?:dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|nacimiento|"
-    r"nací|nacid[oa]|cumpleaños)\b"
+    r"nací|nacid[oa]|cumpleaños|nat[oa] il|nascita|geboortedatum|nascid[oa]|nascimento)\b"
 )
-_MAIL: Final = re.compile(r"(?<!\bat )\b(?:e-?mail|mail|mailadresse|e-mail-adresse|courriel|correo)\b(?!\W*(?:dot|point|punkt|punto)\b)")
-_LEADING_JOINT: Final = re.compile(r"\W*(?:at|dot|arroba|arobase|point|punkt|punto|underscore|hyphen|dash)\b")
-_EXPIRES_HINT: Final = re.compile(r"expir|valid")
+_MAIL: Final = re.compile(
+    r"(?<!\bat )\b(?:e-?mail|mail|mailadresse|e-mail-adresse|courriel|correo)\b(?!\W*(?:dot|point|punkt|punto|punt|ponto)\b)"
+)
+_LEADING_JOINT: Final = re.compile(r"\W*(?:at|dot|arroba|arobase|point|punkt|punto|punt|ponto|underscore|hyphen|dash)\b")
+_YEARS: Final = re.compile(r"\byears?\b")
+_EXPIRES_HINTS: Final = ("expir", "valid")
 _EXPIRES: Final = re.compile(r"\b(?:expir\w*|valid (?:until|till|thru|through|to))\b")
 _MOST_TURN: Final = 80  # characters of a turn that tells a month or a year
 _MOST_PARTS: Final = 5  # turns in which month and year are told
-_BORN_HINTS: Final = ("birth", "born", "dob", "d.o", "d o", "d. o", "gebor", "geburt", "né", "naiss", "nac", "cumple")
-_MAIL_HINTS: Final = ("mail", "courriel", "correo")
-"""Without one of them the patterns, which are slower, find nothing."""
-_WORD: Final = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
-_AT: Final = re.compile(r"\b(?:at|arroba|arobase|klammeraffe|ät)\b")
-_JOINT: Final = re.compile(
-    r"\b(?:at|dot|arroba|arobase|klammeraffe|ät|point|punkt|punto|underscore|hyphen|dash|unterstrich|bindestrich|tiret|guion|guión)\b"
+_BORN_HINTS: Final = (
+    "birth",
+    "born",
+    "dob",
+    "d.o",
+    "d o",
+    "d. o",
+    "gebor",
+    "geburt",
+    "geboort",
+    "né",
+    "naiss",
+    "nac",
+    "nasc",
+    "nato il",
+    "nata il",
+    "cumple",
 )
-_ADDRESS: Final = re.compile(r"\b(?:at|arroba|arobase|klammeraffe|ät)\b.*\b(?:dot|point|punkt|punto)\s+[^\W_]+", re.DOTALL)
+_BEFORE_HINT: Final = 10
+_AFTER_HINT: Final = 60  # characters in which a name lies about its hint
+_MAIL_HINTS: Final = ("mail", "courriel", "correo")
+"""Without one of them near the patterns, which are slower, find nothing."""
+_WORD: Final = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
+_AT: Final = re.compile(r"\b(?:at|arroba|arobase|klammeraffe|ät|chiocciola|apenstaartje)\b")
+_JOINT: Final = re.compile(
+    r"\b(?:at|dot|arroba|arobase|klammeraffe|ät|chiocciola|apenstaartje|point|punkt|punto|punt|ponto|underscore|hyphen|dash|unterstrich|bindestrich|tiret|guion|guión)\b"
+)
+_ADDRESS: Final = re.compile(
+    r"\b(?:at|arroba|arobase|klammeraffe|ät|chiocciola|apenstaartje)\b.*\b(?:dot|point|punkt|punto|punt|ponto)\s+[^\W_]+", re.DOTALL
+)
 _INTRODUCTION: Final = re.compile(
     r"(?:[\s,:]*\b(?:address|adresse|electrónico|it|is|it's|its|ist|lautet|est|es|c'est|das|so|um|uh)\b)*[\s,:]*"
 )
@@ -43,7 +67,7 @@ _BETWEEN: Final = frozenset(
     {"of", "the", "and", "in", "is", "it's", "let", "me", "see", "hold", "on", "so", "um", "uh", "yes", "de", "del"}
 )
 _ASIDE: Final = r"(?:um|uh|so|hold on|let me see|eh|este|a ver|un momento|äh|ähm|also|moment|euh|attendez|voyons|alors)"
-_LAST_DOT: Final = re.compile(rf".*\b(?:dot|point|punkt|punto)\s+(?:{_ASIDE}\s+)*[^\W_]+", re.DOTALL)
+_LAST_DOT: Final = re.compile(rf".*\b(?:dot|point|punkt|punto|punt|ponto)\s+(?:{_ASIDE}\s+)*[^\W_]+", re.DOTALL)
 _IS: Final = re.compile(r"\b(?:is|it's|ist|lautet|est|es|c'est)\b")
 _GOES_ON: Final = re.compile(rf"[\s,.-]*(?:(?:{_ASIDE}|i mean|correction|make that|sorry|no wait)\b[\s,.-]*)*")
 _ONE_OF: Final = re.compile(r"one (?:moment|second|sec|minute|more|of|thing|time|last|other)\b")
@@ -51,7 +75,7 @@ _TAKEN_BACK: Final = re.compile(
     r"[\s,.?!-]*(?:\b(?:sorry|correction|i mean|no|wait|scratch that|let me (?:start over|flip it over|see)|actually|rather|pardon|oops"
     r"|um|uh|erm|er)\b[\s,.?!-]*)+$"
 )
-_BEGUN_NAME: Final = re.compile(r"[^\W_]+(?: (?:dot|underscore|hyphen|dash|point|punkt|punto|at) [^\W_]+)+$")
+_BEGUN_NAME: Final = re.compile(r"[^\W_]+(?: (?:dot|underscore|hyphen|dash|point|punkt|punto|punt|ponto|at) [^\W_]+)+$")
 _FALSE_START: Final = 80  # characters before what took it back
 _DATES: Final = frozenset({Kind.DIGITS, Kind.TENS, Kind.HUNDRED, Kind.HUNDREDS, Kind.SCALE, Kind.DATE})
 
@@ -78,18 +102,19 @@ class _Turn(NamedTuple):
 
 def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
     """Adds the addresses that are told in several turns, or after "my e-mail address is"; before all others are looked for."""
-    for name in _MAIL.finditer(stream.low) if any(hint in stream.low for hint in _MAIL_HINTS) else ():
+    for name in _names(stream.low, _MAIL, _MAIL_HINTS):
         pieces: list[tuple[int, int]] = []
         told, speaker, introduced = "", -1, False
-        said: tuple[tuple[int, int], int] | None = None
+        said: dict[int, tuple[int, int]] = {}
         for turn in _turns(stream, hidden, name.end(), _MAIL):
             own = speaker in (-1, stream.speakers[turn.segment])
             if own and _ADDRESS.search(told) and not _JOINT.match(turn.low):
                 break
-            if not pieces and _LEADING_JOINT.match(turn.low) and said is not None and said[1] == stream.speakers[turn.segment]:
-                pieces.append(said[0])  # "priya" · "okay" · "dot k at …"
-                told = stream.low[slice(*said[0])]
-            said = _short_answer(stream, turn) or said
+            if not pieces and _LEADING_JOINT.match(turn.low) and (begun := said.get(stream.speakers[turn.segment])) is not None:
+                told = stream.low[slice(*begun)]  # "priya" · "okay" · "dot k at …"
+                pieces += [place for place in said.values() if stream.low[slice(*place)] == told]
+            if (begun := _short_answer(stream, turn)) is not None:
+                said[stream.speakers[turn.segment]] = begun
             if own and (_JOINT.search(turn.low) or (pieces and len(turn.words) <= _MOST_TOKEN)):
                 introduction = None if pieces else _INTRODUCTION.match(turn.low)
                 begin = 0 if introduction is None else introduction.end()
@@ -109,17 +134,17 @@ def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
                 hidden.add(Finding(start, end, types.EMAIL, "email_asked", " ".join(told.split())))
 
 
-def _short_answer(stream: Stream, turn: _Turn) -> tuple[tuple[int, int], int] | None:
-    """A turn's last word, and its speaker, where it says one or two that are no confirmation: they may begin an address."""
+def _short_answer(stream: Stream, turn: _Turn) -> tuple[int, int] | None:
+    """What a turn says beside confirmations, where that is a word or two: they may begin an address."""
     own = [word for word in _WORD.finditer(turn.low) if word.group() not in SOFT]
     if not 1 <= len(own) <= _MOST_TOKEN or turn.start != stream.starts[turn.segment]:
         return None
-    return (turn.start + own[0].start(), turn.start + own[-1].end()), stream.speakers[turn.segment]
+    return turn.start + own[0].start(), turn.start + own[-1].end()
 
 
 def find_asked_dates(stream: Stream, hidden: Hidden) -> None:
     """Adds what is left of dates of birth; when numbers have been found."""
-    anchors = [(name.end(), "") for name in _BORN.finditer(stream.low)] if any(hint in stream.low for hint in _BORN_HINTS) else []
+    anchors = [(name.end(), "") for name in _names(stream.low, _BORN, _BORN_HINTS)]
     anchors += [(one.end, one.value) for one in hidden.findings if one.type == types.DATE_OF_BIRTH and len(one.value) < _YEAR]
     for end, value in sorted(anchors):
         pieces: list[tuple[int, int]] = []
@@ -145,7 +170,7 @@ def find_asked_dates(stream: Stream, hidden: Hidden) -> None:
 
 def find_asked_expiries(stream: Stream, hidden: Hidden) -> None:
     """Adds the parts of a card's expiry that are told by themselves, "august" · "and the year" · "twenty nine": turns of nothing else."""
-    asked = {stream.segment_at(name.start()) for name in _EXPIRES.finditer(stream.low)} if _EXPIRES_HINT.search(stream.low) else set()
+    asked = {stream.segment_at(name.start()) for name in _names(stream.low, _EXPIRES, _EXPIRES_HINTS)}
     for first in sorted(asked):
         told = 0
         for segment in range(first + 1, min(first + 1 + _MOST_PARTS, len(stream.starts))):
@@ -153,7 +178,7 @@ def find_asked_expiries(stream: Stream, hidden: Hidden) -> None:
             low = stream.low[start : min(end, start + _MOST_TURN)]
             atoms = [atom for atom in atoms_of(low) if atom.sound.kind in _DATES]
             others = {word for word in _WORD.findall(low) if word not in ASIDES} - {low[atom.start : atom.end] for atom in atoms}
-            if len(low) < end - start or names_anything(low) or len(others) > _MOST_REMARK or told > 1:
+            if len(low) < end - start or names_anything(_YEARS.sub(" ", low)) or len(others) > _MOST_REMARK or told > 1:
                 break
             if atoms and not others and sum(len(atom.sound.digits) for atom in atoms) <= _YEAR:
                 told += 1
@@ -199,6 +224,22 @@ def find_false_starts(stream: Stream, hidden: Hidden) -> None:
             start, end = run[0][0], run[-1][1]
             if not hidden.overlaps(start, end):
                 hidden.add(Finding(start, end, found.type, "false_start", found.value))
+
+
+def _names(low: str, pattern: re.Pattern[str], hints: Sequence[str]) -> Iterator[re.Match[str]]:
+    """The matches of `pattern` in order, looked for around its hints alone."""
+    places: set[int] = set()
+    for hint in hints:
+        at = low.find(hint)
+        while at >= 0:
+            places.add(at)
+            at = low.find(hint, at + 1)
+    done = 0
+    for place in sorted(places):
+        name = pattern.search(low, max(place - _BEFORE_HINT, done), min(place + _AFTER_HINT, len(low))) if place >= done else None
+        if name is not None:
+            done = name.end()
+            yield name
 
 
 def _turns(stream: Stream, hidden: Hidden, position: int, name: re.Pattern[str]) -> Iterator[_Turn]:

@@ -11,13 +11,14 @@ from genesys_sync.redaction.lexicon import SOUNDS, SPELLING, Kind, word_set
 from genesys_sync.redaction.stream import Stream
 
 _LOCAL: Final = re.compile(r"[^\s@,;:<>()\[\]\"\0]{1,64} ?$")
-_DOMAIN: Final = re.compile(r" ?[\w-]{1,63}(?:(?: \. |\.)[\w-]{1,63}){0,8}")
+_DOMAIN: Final = re.compile(r" ?[\w-]{1,63}(?:(?: \. |[.\u3002\uff0e\uff61])[\w-]{1,63}){0,8}")
+_SIGN: Final = re.compile("[@\ufe6b\uff20]")
 _PIECE: Final = re.compile(r"[^\W_]+(?:[-'_][^\W_]+)*")
-_DOT: Final = re.compile(r"\b(?:dot|point|punkt|punto)\b")
+_DOT: Final = re.compile(r"\b(?:dot|point|punkt|punto|punt|ponto)\b")
 _LOOK: Final = 120  # characters on either side
 
-_AT: Final = frozenset({"at", "arroba", "arobase", "klammeraffe", "ät", "ett"})
-_DOTS: Final = frozenset({"dot", "point", "punkt", "punto"})
+_AT: Final = frozenset({"at", "arroba", "arobase", "klammeraffe", "ät", "ett", "chiocciola", "apenstaartje"})
+_DOTS: Final = frozenset({"dot", "point", "punkt", "punto", "punt", "ponto"})
 _JOINTS: Final = _DOTS | {
     "underscore",
     "hyphen",
@@ -48,7 +49,7 @@ _INTRODUCTIONS: Final = word_set(
     """
 )
 _LEADS: Final = (_INTRODUCTIONS - {"the", "a", "an"}) | word_set(
-    "sure yeah yes okay ok uh um well under me him her us with from use uses try copy cc"
+    "sure yeah yes okay ok uh um well email's mail's under me him her us with from use uses try copy cc"
 )
 _NOT_OF_A_NAME: Final = _LEADS | _NO_NAMES | word_set("please i i'll can could we you just and then")
 _VERBS: Final = word_set("was were have has had will would call called came went meet met see saw get got put set sign signed work works")
@@ -60,10 +61,20 @@ _FOR: Final = (("for",), ("like",), ("wie",), ("comme",), ("de",))
 _AS_IN: Final = (("as", "in"), ("like", "in"), ("is", "for"))
 
 
+_SITE: Final = re.compile(
+    r" (?:[\w-]{1,63}(?:\.[a-z][a-z-]{1,20}){1,3}\b|(?:gmail|hotmail|yahoo|outlook|icloud|aol|gmx)\b(?! (?:dot|point|punkt|punto)\b))"
+)
+_AT_SIGN: Final = (re.compile(r" at\b"), re.compile(r" arroba\b"), re.compile(r" arobase\b"))  # each with a beginning that is found fast
+_HOSTS: Final = re.compile(r"g ?mail|google ?mail|yahoo|hot ?mail|outlook|i ?cloud|aol|live|msn|proton\w*|gmx|web\.|mail")
+_ALONE: Final = re.compile(r"mail(?: address)?(?: is|'s| would be|:)? (?:[^\W_]+ ){0,3}[^\W_]+$")
+_NAMED: Final = re.compile(r"e-?mail|\bmail|address|adresse|correo|courriel|\bwrite|\bsend")
+
+
 def find_emails(stream: Stream, hidden: Hidden) -> None:
     """Adds every address to `hidden`."""
     _find_written(stream, hidden)
     _find_spoken(stream, hidden)
+    _find_half_written(stream, hidden)
 
 
 def _add(stream: Stream, hidden: Hidden, start: int, end: int, rule: str, value: str) -> None:
@@ -72,15 +83,14 @@ def _add(stream: Stream, hidden: Hidden, start: int, end: int, rule: str, value:
 
 
 def _find_written(stream: Stream, hidden: Hidden) -> None:
-    at = stream.text.find("@")
-    while at >= 0:
+    for sign in _SIGN.finditer(stream.text):
+        at = sign.start()
         local = _LOCAL.search(stream.text[max(at - 65, 0) : at])
         domain = _DOMAIN.match(stream.text, at + 1)
         if local is not None and domain is not None:
             start, end = at - (local.end() - local.start()), domain.end()
             value = stream.low[start:end].replace(" ", "")
             _add(stream, hidden, start, end, "email_written", value)
-        at = stream.text.find("@", at + 1)
 
 
 def _find_spoken(stream: Stream, hidden: Hidden) -> None:
@@ -107,6 +117,29 @@ def _find_spoken(stream: Stream, hidden: Hidden) -> None:
         value = "".join("@" if i == at else "." if words[i] in _DOTS else words[i] for i in range(first, last + 1))
         _add(stream, hidden, start, end, "email_spoken", value)
         done = end
+
+
+def _find_half_written(stream: Stream, hidden: Hidden) -> None:
+    """ "john dot smith at gmail.com": a word and a site may as well be a place, unless something else tells an address."""
+    for sign in (match for pattern in _AT_SIGN for match in pattern.finditer(stream.low)):
+        site = _SITE.match(stream.low, sign.end())
+        if site is None:
+            continue
+        floor = max(stream.starts[stream.segment_at(sign.start())], sign.start() - _LOOK)
+        pieces = list(_PIECE.finditer(stream.low, floor, sign.start()))
+        words = [*(piece.group() for piece in pieces), "at"]
+        first = _local(words, len(pieces)) if pieces else None
+        if first is None:
+            continue
+        around = max(sign.start() - _LOOK, 0), sign.start()
+        known = (
+            _HOSTS.search(site.group()) or _NAMED.search(stream.low, *around) if "." in site.group() else _ALONE.search(stream.low, *around)
+        )
+        if first < len(pieces) - 1 or known is not None:
+            first = _whole_name(stream.low, pieces, words, first)
+            start = _word_start(stream.low, pieces[first].start())
+            if not hidden.overlaps(start, site.end()):
+                _add(stream, hidden, start, site.end(), "email_spoken", "".join(words[first:-1]) + "@" + site.group().strip())
 
 
 def _spelled(word: str) -> bool:

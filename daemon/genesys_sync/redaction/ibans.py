@@ -7,7 +7,7 @@ from typing import Final
 
 from genesys_sync.redaction import findings as types
 from genesys_sync.redaction.findings import Finding, Hidden
-from genesys_sync.redaction.lexicon import SOFT, SOUNDS, SPELLING
+from genesys_sync.redaction.lexicon import SOFT, SOUNDS, SPELLING, word_set
 from genesys_sync.redaction.stream import Stream
 
 _LOOK_BACK: Final = 110
@@ -16,6 +16,11 @@ _PIECE: Final = re.compile(r"[^\W_]+")
 _COUNTRY: Final = re.compile(r"[a-z][a-z]\d\d")
 _LONGEST: Final = 34
 _SHORTEST: Final = 12  # letters and digits, before what follows "IBAN" is one
+_COUNTRIES: Final = word_set(
+    "ad ae al at az ba be bg bh br by ch cr cy cz de dk do ee es fi fo fr gb ge gi gl gr gt hr hu ie il iq is it jo kw kz lb li lt lu lv"
+    " mc md me mk mr mt mu nl no pk pl ps pt qa ro rs sa se si sk sm tn tr ua va vg xk"
+)
+_NUMBER_NEXT: Final = re.compile(r" ?\d\d")
 _ASKED: Final = re.compile(r"\bi ?ban\b")
 _ASKED_AHEAD: Final = 420  # characters: an IBAN that is spelled with words for its letters
 _MOST_OTHERS: Final = 8  # words in a row that are neither spelled nor a confirmation
@@ -64,6 +69,8 @@ def is_spelled(stream: Stream, start: int, end: int) -> bool:
 
 def _as_spelled(text: str, start: int, end: int, low: str) -> str | None:
     """What a word stands for in a spelled number, lower case; None where it is an ordinary word."""
+    if low == "ray" and text[max(start - 2, 0) : start - 1] in ("x", "X"):
+        return ""  # the rest of "x-ray"
     if len(low) == 1 or low in SPELLING:
         return low[0]
     sound = SOUNDS.get(low)
@@ -107,6 +114,8 @@ def _spelled_after(stream: Stream, hidden: Hidden, position: int) -> list[tuple[
         if piece.end() == limit < len(stream.low) or hidden.overlaps(start, end) or told >= _LONGEST or others > _MOST_OTHERS:
             break
         letters = None if word in SOFT and len(word) > 1 and word not in SOUNDS else _as_spelled(stream.text, start, end, word)
+        if letters is None and word in _COUNTRIES and _NUMBER_NEXT.match(stream.low, end):
+            letters = word  # "de 89"
         if letters is None or stream.low[start - 1] in "'\u2019":
             others += bool(stretches) and word not in SOFT
             joined = False

@@ -20,14 +20,16 @@ ENOUGH: Final = 7
 """From here on a run of digits is hidden, unless it was called something that is no person's."""
 
 _SMALL: Final = {
-    types.CVV: r"cv[vcn]2?|c v [vcn]|security (?:code|number|digits)|card code|card verification|verification value|"
+    types.CVV: r"cv[vcn]2?|c v [vcn]|cid|security (?:code|number|digits)|card code|card verification|verification value|"
     r"on the (?:back|signature)|digits? on the front|back of (?:the|your|my|that) card|signature (?:strip|panel)|"
     r"(?:three|four|3|4)[ -]digit (?:code|number)|prüfziffer|pruefziffer|prüfnummer|kartenprüf\w*|cryptogramme|"
-    r"c[óo]digo de seguridad|sicherheitscode|code de sécurité",
-    types.EXPIRY: r"expir\w*|exp|runs? out|valid (?:un)?til|valid (?:thru|through|to)|good (?:thru|through|until|till)|gültig bis|"
+    r"c[óo]digo de seguridad|sicherheitscode|code de sécurité|codice di sicurezza|"
+    r"beveiligingscode|c[óo]digo de segurança",
+    types.EXPIRY: r"expir\w*|exp|runs? out|scade\w*|scadenza|vervaldatum|verloopt|geldig tot|validade|"
+    r"valid (?:un)?til|valid (?:thru|through|to|from)|good (?:thru|through|until|till)|gültig bis|"
     r"gueltig bis|verfall\w*|ablaufdatum|caduc\w+|vence|vencimiento|date d.expiration|valable jusqu\w*",
     types.DATE_OF_BIRTH: r"dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|"
-    r"nacimiento|nací|naci|nacid[oa]|cumpleaños",
+    r"nacimiento|nací|naci|nacid[oa]|cumpleaños|nat[oa] il|nascita|geboortedatum|nascid[oa]|nascimento",
     types.SSN: r"social(?: (?:security|insurance))?(?: number)?|ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
     types.CODE: r"pin(?: code| number)?|pass ?code|one[- ]time (?:code|password)|verification code|otp|password|access code|"
     r"code (?:\w+ ){1,4}(?:texted|sent|e-?mailed)(?: me| you)?|tan|geheimzahl|"
@@ -38,8 +40,8 @@ _LARGE: Final = {
     types.PHONE: r"phone\w*|mobile|cell(?:phone)?|call ?back|call (?:me|us|him|her|you)|(?:reach|ring|text) (?:me|us|him|her|you)|"
     r"fax|landline|(?:best|good|better|contact|daytime|evening|home|work|my|his|her|another|different) number|tele\w+|tel|handy\w*|"
     r"rufnummer|portable|téléphone|teléfono|móvil|celular|whatsapp",
-    types.CARD: r"\w*card|visa|master ?card|amex|american express|maestro|discover|kreditkarte|karten?nummer|karte|carte|tarjeta|"
-    r"long number|digits on the front",
+    types.CARD: r"\w*card|visa|master ?card|amex|american express|maestro|discover|kreditkarte|karten?nummer|karte|carte|tarjeta|carta|"
+    r"cartão|kaartnummer|long number|digits on the front",
     types.NUMBER: r"account|routing|sort code|member\w*|policy|customer (?:number|id)|passport|licen[cs]e|medicare|insurance|konto\w*|"
     r"compte|cuenta|steuer\w*|nhs|patient",
 }
@@ -48,7 +50,10 @@ BENIGN: Final = "BENIGN"
 
 _BENIGN: Final = (
     r"(?<!in )order\w*|tickets?|(?<!in )cases?|ip(?: address)?|reference|ref|tracking|confirmation|invoices?|serial|booking|reservation|"
-    r"rooms?|flight|model|parts?|sku|error|versions?|pages?|item|product|bestell\w*|auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
+    r"rooms?|flight|model|parts?|sku|error|versions?|pages?|"
+    r"(?:claim|incident|request|transaction|receipt|quote|voucher|barcode|catalogu?e?|batch|lot|shipment|parcel|package|delivery|job|meter|vin|"
+    r"purchase|asset|queue|conference|meeting) (?:number|no|id|code)|vin|item|product|bestell\w*|"
+    r"auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
 )
 
 _PLACES: Final = (
@@ -60,13 +65,14 @@ _PLACES: Final = (
 
 def _contexts(table: dict[str, str], benign: str) -> re.Pattern[str]:
     groups = [f"(?P<{name}>{words})" for name, words in table.items()]
-    return re.compile(rf"\b(?:{'|'.join(groups)}|(?P<{BENIGN}>{benign}))\b")
+    return re.compile(rf"\b(?=\w)(?:{'|'.join(groups)}|(?P<{BENIGN}>{benign}))\b")
 
 
 _TERMS: Final = (
-    r"(?:contract|warrant\w+|guarantee|offer|promo\w*|subscription|membership|lease|coupon|voucher|quote|trial|plan|deal|licen[cs]e|"
-    r"passport|permit|certificate|domain|discount|reservation|rate|points|milk|vertrag|garantie|angebot|contrat|offre|contrato|oferta)"
-    r"s?(?: \w+){0,3}? (?:expir\w*|runs? out|valid (?:un)?til|valid (?:thru|through|to)|good (?:thru|through|until|till))"
+    r"(?:contract|agreement|warrant\w+|guarantee|offer|promo\w*|sale|subscription|membership|lease|coupon|voucher|quote|trial|plan|deal|pass|"
+    r"licen[cs]e|passport|permit|certificate|domain|discount|reservation|rate|points|milk|insurance|policy|password|session|link|prescription|"
+    r"vertrag|garantie|angebot|contrat|offre|contrato|oferta|contratto|offerta)"
+    r"(?:'?s)?(?: \w+){0,3}? (?:expir\w*|runs? out|valid (?:un)?til|valid (?:thru|through|to|from)|good (?:thru|through|until|till))"
 )
 """What runs out is no card: a contract, an offer."""
 
@@ -80,6 +86,9 @@ _AFTER: Final = re.compile(
 )
 CURRENCY_BEFORE: Final = re.compile(r"[$€£¥₹]\s?$")
 UNIT_AFTER: Final = re.compile(r"[\s-]{0,2}(?:%|€|£|\$|(" + "|".join(sorted(UNITS)) + r")\b)")
+_NUMBER_OF: Final = re.compile(r"[ -](?:numbers?|no|id|code|nummer|numéro|número)\b")
+_NEAR: Final = 8
+"""Words between what is no person's, not called a number, and a long number that is it."""
 _CLOSE: Final = 12
 """Words between what a short number is called and the number."""
 
@@ -93,6 +102,9 @@ def said_before(tail: str, *, small: bool, close: bool | None = None) -> str | N
     for found in (_FOR_SMALL if small else _FOR_LARGE).finditer(tail):  # noqa: B007 - the last one is wanted
         pass
     if found is None:
+        return None
+    bare = not small and found.lastgroup == BENIGN and _NUMBER_OF.match(tail, found.end()) is None  # "i placed an order, and …"
+    if bare and len(tail[found.end() :].split()) > _NEAR:
         return None
     if (small if close is None else close) and len(tail[found.end() :].split()) > _CLOSE:
         return None

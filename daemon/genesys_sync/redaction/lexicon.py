@@ -93,9 +93,14 @@ _MONTHS = (
     " jan feb mar apr jun jul aug sep sept oct nov dec"
     " januar jänner februar märz mai juni juli oktober dezember"
     " janvier février mars avril juin juillet août septembre octobre novembre décembre"
+    " gennaio febbraio marzo aprile maggio giugno luglio settembre ottobre dicembre"
+    " januari februari maart mei augustus"
+    " janeiro fevereiro março abril maio junho julho setembro outubro novembro dezembro"
     " enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"
 )
-_WEAK: Final = frozenset({"un", "once", "six", "dos", "oh", "o", "cent", "null", "elf", "may", "march", "second", "sei", "otto"}) - {
+_WEAK: Final = frozenset(
+    {"un", "once", "six", "dos", "oh", "o", "cent", "null", "elf", "may", "march", "second", "sei", "otto", "ought"}
+) - {
     "six",
     "dos",
     "null",
@@ -135,6 +140,16 @@ def _dutch_and_italian(into: dict[str, Sound]) -> None:
             value = Sound(Kind.DIGITS, str(tens * 10 + unit))
             into.setdefault((stem[:-1] if unit in (1, 8) else stem) + italian[unit], value)
             into.setdefault(f"{dutch[unit]}{'ën' if dutch[unit].endswith('e') else 'en'}{word}", value)
+    for hundreds, word in enumerate(_DUTCH_UNITS.split()):
+        if hundreds > 1:
+            _put(into, f"{word}honderd", Sound(Kind.HUNDREDS, str(hundreds * 100)))
+    for rest in range(100):  # years, in one word
+        tens, unit = divmod(rest, 10)
+        stem = _ITALIAN_TENS.split()[tens - 2]
+        said = _ITALIAN_UNITS.split()[rest] if rest < 20 else (stem[:-1] if unit in (1, 8) else stem) + (italian[unit] if unit else "")
+        if said != "-":
+            _put(into, f"millenovecento{said} millenovecent{said}" if rest else "millenovecento", Sound(Kind.DIGITS, str(1900 + rest)))
+            _put(into, f"duemila{said}" if rest else "duemila", Sound(Kind.DIGITS, str(2000 + rest)))
 
 
 def _built() -> dict[str, Sound]:
@@ -150,13 +165,24 @@ def _built() -> dict[str, Sound]:
         words.setdefault(word, Sound(Kind.TENS, str(value * 10)))
     _german(words)
     _dutch_and_italian(words)
-    for word, digits in {"oh": "0", "o": "0", "nought": "0", "naught": "0", "nil": "0", "niner": "9", "fife": "5", "fourty": "40"}.items():
+    for word, digits in {
+        "oh": "0",
+        "o": "0",
+        "nought": "0",
+        "naught": "0",
+        "aught": "0",
+        "ought": "0",
+        "nil": "0",
+        "niner": "9",
+        "fife": "5",
+        "fourty": "40",
+    }.items():
         words.setdefault(word, Sound(Kind.DIGITS, digits, weak=word in _WEAK))
     _put(words, "une ein eine", Sound(Kind.DIGITS, "1", weak=True))
-    _put(words, "hundred cien ciento", Sound(Kind.HUNDRED))
+    _put(words, "hundred cien ciento honderd cento", Sound(Kind.HUNDRED))
     _put(words, "cent cents", Sound(Kind.HUNDRED, weak=True))
     _put(words, "vingts", Sound(Kind.TENS, "20"))
-    _put(words, "thousand mille mil", Sound(Kind.SCALE, "000"))
+    _put(words, "thousand mille mil duizend", Sound(Kind.SCALE, "000"))
     _put(words, "million millions millionen millones billion billions trillion milliarden", Sound(Kind.SCALE, "000000"))
     for value, word in enumerate(_SPANISH_HUNDREDS.split(), start=2):
         words[word] = Sound(Kind.HUNDREDS, str(value * 100))
@@ -168,7 +194,7 @@ def _built() -> dict[str, Sound]:
     tens = [f"{unit}und{word}st" for unit in ("ein", *_GERMAN_UNITS.split()[2:10]) for word in ("zwanzig", "dreißig")]
     for stem in (*_GERMAN_ORDINALS.split(), *tens):
         _put(words, f"{stem}e {stem}en {stem}er", Sound(Kind.DATE, weak=True))
-    _put(words, "dot point punkt punto", Sound(Kind.DOT, weak=True))
+    _put(words, "dot point punkt punto punt ponto", Sound(Kind.DOT, weak=True))
     return _with_plain_spellings(words)
 
 

@@ -43,6 +43,7 @@ _RARE = frozenset({"won", "ate", "tree", "fore", "niner", "fife"})
 _EDGE = re.compile(r"[^\W\d_]+")
 _ORDINAL_ENDINGS = frozenset({"st", "nd", "rd", "th"})
 _FROM = re.compile(r"\b(?:from|between) $")
+_NAMES_WITH_DIGIT = frozenset({"cvv", "cvc", "cvn"})
 _COUNTING = re.compile(r"\b(?:last|first|final|next|other|remaining)[ -]$")
 _POINTING = re.compile(r"\b(?:the|this|that|which|another|no|each|every|any|only|last|new|old|other|right|wrong|next|good|first|second) $")
 _NOTHING = re.compile(r"[^\w\n]*(?:\n|$)")
@@ -152,7 +153,7 @@ def _joint(low: str, group: Sequence[Atom], right: Atom) -> bool | None:
     listed = False
     dated = Kind.DATE in (left.sound.kind, right.sound.kind)
     digitwise = len(left.sound.digits) == 1 and len(right.sound.digits) == 1
-    named = len(group) == 1 and not NAMING.isdisjoint(words)  # "cvv two is 6 1 2"
+    named = (len(group) == 1 and not NAMING.isdisjoint(words)) or {"my", "number"} <= set(words)  # "cvv two is 6 1 2"
     for word in words:
         if word in LISTING:
             listed = listed or not (left.sound.kind in (Kind.HUNDRED, Kind.SCALE) or word == "y" or {"then", "next"} & set(words))
@@ -214,6 +215,8 @@ def _word_after(low: str, position: int, limit: int, words: Set[str]) -> Atom | 
 
 
 def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream, *, listed: bool) -> None:
+    if len(group) == 1 and group[0].sound.weak:
+        return
     low = stream.low
     group = _numbers_alone(group, low)
     dates = sum(atom.sound.kind is Kind.DATE for atom in group)
@@ -257,6 +260,8 @@ def _numbers_alone(group: Sequence[Atom], low: str) -> Sequence[Atom]:
         group = group[:-1]
     while group and group[0].sound.kind is Kind.DOT:
         group = group[1:]
+    if len(group) > 1 and group[0].written and low[max(group[0].start - 3, 0) : group[0].start] in _NAMES_WITH_DIGIT:
+        return group[1:]  # "cvv2: 0 8 8"
     if not group or group[0].written:
         return group
     first, rest = group[0], group[1:]
@@ -265,8 +270,8 @@ def _numbers_alone(group: Sequence[Atom], low: str) -> Sequence[Atom]:
         return rest  # an interjection: "oh, right, it's three one"
     if not rest and low[first.start : first.end] == "one" and _POINTING.search(low, max(first.start - 9, 0), first.start):
         return rest
-    counts = first.sound.kind is Kind.DIGITS and (not rest or str(len(digits_of(rest, low))) == first.sound.digits)
-    if counts and _COUNTING.search(low, max(first.start - 11, 0), first.start):
+    counted = first.sound.kind is Kind.DIGITS and _COUNTING.search(low, max(first.start - 11, 0), first.start)
+    if counted and (not rest or str(len(digits_of(rest, low))) == first.sound.digits):
         return rest
     if len(rest) == 1 and first.sound.kind is Kind.DATE and rest[0].single and low[first.start : first.end] not in MONTHS:
         return ()  # "the first four", "the second one"
