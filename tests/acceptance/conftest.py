@@ -123,7 +123,7 @@ class Daemon:
         """Media files by recording id."""
         found: dict[str, list[Path]] = {}
         for path in (self.archive / "recordings").rglob("*"):
-            if path.is_file() and path.suffix != ".json":
+            if path.is_file() and (path.suffix != ".json" or "." in path.stem):  # else it is a sidecar
                 found.setdefault(path.name.split(".")[0], []).append(path)
         return found
 

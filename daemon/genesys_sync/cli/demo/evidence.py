@@ -37,7 +37,7 @@ async def found(folder: Path) -> Found:
     """What became of the recordings; every archived file is read back and hashed."""
     archived: dict[str, list[str]] = defaultdict(list)
     for path in sorted((folder / "archive" / "recordings").rglob("*")):
-        if path.is_file() and path.suffix != ".json":
+        if path.is_file() and not _is_sidecar(path):
             archived[path.name.split(".")[0]].append(_sha256(path))
     webhooks = _lines(folder / "webhooks.jsonl")
     quarantined = {
@@ -59,11 +59,16 @@ def seconds_to_archive(folder: Path) -> list[float]:
     """From the end of the call, as the simulator logged it, to the moment at which its recording was fetched, by the sidecars."""
     ended = {line["conversationId"]: _time(line["endedAt"]) for line in _lines(folder / "truth.jsonl") if line.get("type") == "call_ended"}
     waits = []
-    for path in (folder / "archive" / "recordings").rglob("*.json"):
+    for path in filter(_is_sidecar, (folder / "archive" / "recordings").rglob("*")):
         sidecar = json.loads(path.read_bytes())
         if sidecar["conversationId"] in ended:
             waits.append((_time(sidecar["fetchedAt"]) - ended[sidecar["conversationId"]]).total_seconds())
     return waits
+
+
+def _is_sidecar(path: Path) -> bool:
+    """What was written lies there as JSON too, with one dot more in its name."""
+    return path.suffix == ".json" and "." not in path.stem
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ TRUE_REASONS: Mapping[str, frozenset[str]] = {
     "truncated": frozenset({"TRUNCATED"}),
     "deleted": frozenset({"DELETED_UPSTREAM"}),
     "error_state": frozenset({"FILESTATE_ERROR"}),
+    "too_large": frozenset({"FILESTATE_ERROR"}),
 }
 """For each planted fault that spoils a recording, the reasons that tell the truth about it."""
 
