@@ -166,3 +166,29 @@ def test_words_beside_the_text_are_read_too() -> None:
     spoken = replace(message, utterances=(replace(utterance, segment=replace(utterance.segment, words=words)),))
     (told,) = one.work([spoken, over()], 0)
     assert told.hidden
+
+
+def test_what_is_held_can_be_told_at_its_worst_at_any_time_and_is_held_on() -> None:
+    one, other = desk(), desk()
+    lines = ((AGENT, "may I have your card number"), (CUSTOMER, "sure, it is four one one one"), (AGENT, "okay"), (CUSTOMER, "one one one"))
+    for number, line in enumerate(lines):
+        told = one.work([said(number, *line)], float(number))
+        assert texts(other.work([said(number, *line)], float(number))) == texts(told)
+        assert one.at_worst() == one.at_worst()
+    worst = texts(one.at_worst())
+    assert worst == texts(other.close()), "neither more nor less than a daemon tells that stops now"
+    assert "u3" in worst
+    assert "one" not in str(worst["u3"])
+    assert list(texts(one.work([over()], 9.0))) == list(worst), "and yet each is told"
+    assert one.at_worst() == []
+
+
+def test_what_another_process_told_is_read_with_what_follows_and_not_told_again() -> None:
+    before, after = desk(), desk()
+    before.work([said(0, AGENT, "your card number please"), said(1, CUSTOMER, "it is four one one one one one one one one")], 0)
+    after.take_up(before.at_worst(), 0)
+    assert after.close() == []
+    after.take_up(before.at_worst(), 0)
+    told = after.work([said(1, CUSTOMER, "it is four one one one one one one one one"), said(2, CUSTOMER, "one one one one"), over()], 1)
+    assert list(texts(told)) == ["u2"]
+    assert "one" not in str(texts(told)["u2"]), "four digits, of a number that another process has seen begin"

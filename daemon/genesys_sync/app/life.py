@@ -171,6 +171,7 @@ async def _listen(ground: Ground, parts: Parts) -> None:
         metrics=ground.metrics,
         book=settings.channel_book,
         kept=settings.kept_frames,
+        held=settings.channel_book.with_suffix(".held"),
         redactor=ground.redactor,
     )
     parts.condition.feed = feed

@@ -55,6 +55,11 @@ class Intake:
         return self._ledger_full or self._bytes >= self._limit
 
     @property
+    def empty(self) -> bool:
+        """Everything that was added is in the ledger."""
+        return not self._waiting
+
+    @property
     def ledger_full(self) -> bool:
         """The ledger's file system has no space; what is in hand is kept and tried again."""
         return self._ledger_full

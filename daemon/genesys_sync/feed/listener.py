@@ -21,6 +21,7 @@ from genesys_sync.feed.backfill import Backfill
 from genesys_sync.feed.book import ChannelBook
 from genesys_sync.feed.facts import ConversationEnd
 from genesys_sync.feed.following import Following
+from genesys_sync.feed.held import HeldBook
 from genesys_sync.feed.intake import STREAM, Intake
 from genesys_sync.feed.kept import KeptFrames
 from genesys_sync.feed.live import Live
@@ -93,7 +94,8 @@ class FeedState:
 
 class Feed:
     """The platform's notifications, into the ledger. `run` once. `book` is the file in which the channels are remembered beyond the
-    process, `kept` the folder for frames that cannot be used; None: they are not. `redactor`: without one nothing is followed live."""
+    process, `held` that for utterances that are held, `kept` the folder for frames that cannot be used; None: they are not. `redactor`:
+    without one nothing is followed live."""
 
     def __init__(
         self,
@@ -107,6 +109,7 @@ class Feed:
         random: Callable[[], float] = system_random,
         book: Path | None = None,
         kept: Path | None = None,
+        held: Path | None = None,
         redactor: Redactor | None = None,
     ) -> None:
         self._ledger = ledger
@@ -123,6 +126,8 @@ class Feed:
                 settings=settings,
                 metrics=metrics,
                 organization_id=platform.organization_id,
+                held=HeldBook(held),
+                known=self._recorded,
             )
         conversations = LiveConversations()
         self._kept = KeptFrames(kept)
@@ -277,6 +282,9 @@ class Feed:
             return frozenset()
         now = self._clock.monotonic()
         return self._subscriptions.follow(self._live.following.wanted(now), now)
+
+    async def _recorded(self, event_id: str) -> bool:
+        return bool(await self._ledger.events_about(event_id, limit=1))
 
     async def _last_words(self) -> None:
         if self._live is not None:

@@ -1,14 +1,15 @@
 """Live transcription on its way from the reader to the intake: messages wait here, bounded, and are worked off apart from the reader.
 
 The reader only puts a message down. Finished utterances are made, held and redacted in a thread of their own, and only what is redacted
-leaves it. When messages come faster than that, guesses are let go first, since what they guess comes again as a result; what is
-finished is never let go: when there is no room for it either, the socket is not read.
+leaves it. What is held is written down about once a second, redacted at the worst, so that a kill does not lose it. When messages come
+faster than that, guesses are let go first, since what they guess comes again as a result; what is finished is never let go: when there
+is no room for it either, the socket is not read.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.events import Event, Topic, canonical_uuid
 from genesys_sync.feed.facts import EARLIEST_AGE, LATEST_LEAD
 from genesys_sync.feed.following import Following
+from genesys_sync.feed.held import HeldBook
 from genesys_sync.feed.intake import Intake
 from genesys_sync.feed.utterances import Desk, Told
 from genesys_sync.logs import get_logger
@@ -43,8 +45,18 @@ class Live:
     """`take` from the reader, `run` beside it. `following` says which conversations are wanted."""
 
     def __init__(
-        self, *, redactor: Redactor, intake: Intake, clock: Clock, settings: FeedSettings, metrics: Metrics, organization_id: str
+        self,
+        *,
+        redactor: Redactor,
+        intake: Intake,
+        clock: Clock,
+        settings: FeedSettings,
+        metrics: Metrics,
+        organization_id: str,
+        held: HeldBook | None = None,
+        known: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
+        """`held`: where what is held outlives the process; `known` says whether the ledger has an event of this id."""
         self.following = Following()
         self.done = anyio.Event()
         self._desk = Desk(redactor, hold=settings.live_hold.total_seconds(), most=settings.live_hold_utterances)
@@ -59,6 +71,13 @@ class Live:
         self._thread = anyio.CapacityLimiter(1)
         self._due = float("inf")
         self._withheld = False
+        self._held = held or HeldBook(None)
+        self._known = known
+        self._uncommitted: list[Told] = []
+        """Told, and perhaps not in the ledger yet."""
+        self._working = anyio.Lock()
+        """Held from the desk to the intake: what is written down in between would miss what is on its way."""
+        self._unwritten = ""
 
     @property
     def full(self) -> bool:
@@ -94,8 +113,10 @@ class Live:
         return True
 
     async def run(self) -> None:
-        """Work until cancelled; then what is held is told, with what could still have been hidden hidden, and `done` is set."""
+        """Tell what the process before held, and work until cancelled; then what is held is told, with what could still have been hidden
+        hidden, and `done` is set."""
         try:
+            await self._recover()
             async with anyio.create_task_group() as group:
                 group.start_soon(self._tick)
                 while True:
@@ -109,6 +130,7 @@ class Live:
                 while self._waiting:
                     await self._turn()
                 self._tell(await to_thread.run_sync(self._desk.close, limiter=self._thread))
+                await self._write_down()
             self.done.set()
 
     async def finished(self) -> None:
@@ -118,6 +140,7 @@ class Live:
     async def _tick(self) -> None:
         while True:
             await self._clock.sleep(TICK)
+            await self._write_down()
             if self._clock.monotonic() >= self._due:
                 self._wake.set()
 
@@ -125,8 +148,9 @@ class Live:
         """One batch, or what is due without one."""
         batch = [self._waiting[place] for place in range(min(_BATCH, len(self._waiting)))]
         now = self._clock.monotonic()
-        told, self._due = await to_thread.run_sync(self._work, [body for body, _ in batch], now, limiter=self._thread)
-        self._tell(told)
+        async with self._working:
+            told, self._due = await to_thread.run_sync(self._work, [body for body, _ in batch], now, limiter=self._thread)
+            self._tell(told)
         for _, size in batch:
             self._waiting.popleft()
             self._bytes -= size
@@ -140,8 +164,38 @@ class Live:
         messages = [message for message in map(read_message, bodies) if message is not None]
         return self._desk.work(messages, now), self._desk.due
 
+    async def _recover(self) -> None:
+        """What the process before held, and was killed before it told."""
+        found = await to_thread.run_sync(self._held.load, limiter=self._thread)
+        now, lost = self._clock.now(), []
+        for one in found:
+            event = utterance_finished(one, organization_id=self._organization_id, received=now)
+            if self._known is None or not await self._known(event.id):
+                lost.append(one)
+                self._intake.add(event, _EVENT_BYTES + len(one.text or ""))
+                self._metrics.live_utterances.labels("recovered").inc()
+        self._uncommitted += lost
+        self._desk.take_up(found, self._clock.monotonic())
+        if lost:
+            _log.warning("utterances_recovered", utterances=len(lost), action="none: the process before was killed while it held them")
+
+    async def _write_down(self) -> None:
+        """What is held, and what was told and is not committed yet, outlives the process from now on."""
+        if not self._held.kept:
+            return
+        async with self._working:
+            if self._intake.empty:
+                self._uncommitted.clear()
+            told = list(self._uncommitted)
+            error = await to_thread.run_sync(lambda: self._held.save([*told, *self._desk.at_worst()]), limiter=self._thread)
+        if error and error != self._unwritten:
+            _log.warning("held_utterances_not_written", error=error, action="a kill loses those that are held")
+        self._unwritten = error
+
     def _tell(self, told: Sequence[Told]) -> None:
         now = self._clock.now()
+        if self._held.kept:
+            self._uncommitted += told
         for one in told:
             event = utterance_finished(one, organization_id=self._organization_id, received=now)
             self._intake.add(event, _EVENT_BYTES + len(one.text or ""))

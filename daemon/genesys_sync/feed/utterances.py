@@ -26,6 +26,7 @@ REACH: Final = 5
 """Utterances before those that are held that are read with what may follow."""
 _NEVER: Final = float("inf")
 _NUMBER: Final = "4111 1111 1111 1111 111"
+_BEGUN: Final = "4111 1111 1111"
 _ADDRESS: Final = ("example dot com", "at example dot com")
 """Its rest, where the last word was an "at" and where it was not."""
 _MASK: Final = re.compile(r"\[[A-Z][A-Z_]*(?::[a-z]{8})?\]")
@@ -61,6 +62,9 @@ class _Talk:
     window: deque[_Held] = field(default_factory=deque)
     heard: float = 0.0
     recheck: float = _NEVER
+    changed: bool = True
+    worst: list[Told] = field(default_factory=list)
+    """What is held, as it would be told now; until something has changed."""
 
     @property
     def pending(self) -> list[_Held]:
@@ -99,6 +103,27 @@ class Desk:
         """When `work` is to be called again even without a message; infinity where nothing is held."""
         return min((talk.recheck for talk in self._talks.values()), default=_NEVER)
 
+    def at_worst(self) -> list[Told]:
+        """Everything that is held, as `close` would tell it; it is held on. What has not changed since the last call is not tried anew."""
+        for talk in self._talks.values():
+            if talk.changed:
+                window = deque(replace(held) for held in talk.window)
+                talk.worst = self._settle(_Talk(window=window), _NEVER)
+                talk.changed = False
+        return [one for talk in self._talks.values() for one in talk.worst]
+
+    def take_up(self, told: Iterable[Told], now: float) -> None:
+        """What another process told of these conversations: read with what follows, and not told again. What it has hidden nobody knows
+        any more, so a number stands for it, which what is said next may go on with."""
+        for one in told:
+            utterance = replace(one.utterance, segment=replace(one.utterance.segment, text=_MASK.sub(_BEGUN, one.text or ""), words=()))
+            talk = self._talk(utterance.conversation_id)
+            talk.heard = now
+            message = LiveMessage(
+                conversation_id=utterance.conversation_id, communication_id=utterance.communication_id, utterances=(utterance,)
+            )
+            talk.window.extend(_Held(found, now, told=True) for found in talk.collapser.take(message))
+
     def close(self) -> list[Told]:
         """Everything that is held, with whatever something that follows could hide hidden; nothing is known afterwards."""
         told = [one for talk in self._talks.values() for one in self._settle(talk, _NEVER)]
@@ -123,7 +148,7 @@ class Desk:
     def _settle(self, talk: _Talk, now: float, *, over: str | None = None) -> list[Told]:
         """Tell what may be told of it; `over`: the communication to which nothing follows any more."""
         pending = talk.pending
-        talk.recheck = _NEVER
+        talk.recheck, talk.changed = _NEVER, True
         if not pending:
             return []
         held = list(talk.window)
