@@ -170,10 +170,14 @@ def test_faulty_settings_show_the_handlers_faults_too(check: Callable[..., Any])
 
 
 def test_offline_asks_nobody(check: Callable[..., Any]) -> None:
-    code, shown = check(
-        "--offline", "--set", "genesys.api_url=https://platform.invalid", "--set", "genesys.login_url=https://login.invalid"
-    )
+    nobody = ("--set", "genesys.api_url=https://platform.invalid", "--set", "genesys.login_url=https://login.invalid")
+    transcript = ("--set", "handlers.transcript.use=transcript")
+    code, shown = check("--offline", *nobody, *transcript)
     assert code == 0, shown
+    assert "transcript: its own check needs the platform, and is left out" in shown
+    code, shown = check(*nobody, *transcript)
+    assert code != 0
+    assert "handlers.transcript: the login host login.invalid could not be reached" in shown, "it is said whose check it was"
 
 
 def test_no_client_is_a_fault_of_the_configuration(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,7 @@ async def _findings(settings: Settings, path: Path, *, offline: bool, place: Pla
         yield _credentials(credentials)
     if credentials is None or proved[0].level is Level.FAIL:
         return
-    async for finding in check_handlers(settings, credentials, handlers, providers=providers):
+    async for finding in check_handlers(settings, credentials, handlers, providers=providers, offline=offline):
         yield finding
     if not offline:
         async for finding in check_platform(settings, credentials):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, CredentialsRefused, G
 from genesys_sync.events import iso as iso_time
 from genesys_sync.feed.subscriptions import LIVE_PERMISSION
 from genesys_sync.genesys import platform as genesys_platform
+from genesys_sync.genesys.auth import NotAsked
 from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
 from genesys_sync.metrics import Metrics
 from genesys_sync.scrubbing import register_secret
@@ -248,9 +249,14 @@ def wanting(granted: Grants | None, used: Collection[str] = ()) -> list[Finding]
 
 
 async def check_handlers(
-    settings: Settings, credentials: Credentials, handlers: Sequence[LoadedHandler], *, providers: Sequence[LoadedProvider] = ()
+    settings: Settings,
+    credentials: Credentials,
+    handlers: Sequence[LoadedHandler],
+    *,
+    providers: Sequence[LoadedProvider] = (),
+    offline: bool = False,
 ) -> AsyncIterator[Finding]:
-    """Each handler's own proof, with the services that it will be given."""
+    """Each handler's own proof, with the services that it will be given; `offline`: without the platform, as far as that goes."""
     clock, metrics = SystemClock(), Metrics()
     storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
     async with (
@@ -258,6 +264,8 @@ async def check_handlers(
         outbound.connect(settings.http) as http,
         anyio.TemporaryDirectory(prefix="genesys-sync-check-") as apart,
     ):
+        if offline:
+            platform.tokens.withhold()
         # scratch lies apart: the archive's own belongs to the daemon, which may be at work or another user
         scratch = LocalStorage(Path(apart), min_free=0, metrics=metrics)
         await scratch.open()
@@ -278,9 +286,12 @@ async def check_handlers(
             try:
                 with anyio.fail_after(PROBE_SECONDS):
                     await loaded.handler.check(services)
+            except NotAsked:
+                yield ok("handlers", f"{loaded.name}: its own check needs the platform, and is left out")
             except GenesysSyncError as error:
                 for finding in failures("handlers", error):
-                    yield finding
+                    named = finding.sentence.startswith(f"handlers.{loaded.name}.")
+                    yield finding if named else replace(finding, sentence=f"handlers.{loaded.name}: {finding.sentence}")
             except TimeoutError:
                 yield fail("handlers", f"handlers.{loaded.name}: its check did not end within {PROBE_SECONDS:.0f} s", EX_UNAVAILABLE)
             else:

@@ -48,6 +48,10 @@ class _Token:
         return f"_Token(renew_at={self.renew_at}, ends_at={self.ends_at})"
 
 
+class NotAsked(TransientError):
+    """The platform was to be left alone."""
+
+
 class Tokens:
     """The access token of one OAuth client (client credentials grant)."""
 
@@ -65,6 +69,7 @@ class Tokens:
         self._failures = 0
         self._again_at = 0.0
         self._forced_at = -math.inf
+        self._withheld = False
         self._log = get_logger(__name__)
 
     async def get(self) -> str:
@@ -72,6 +77,8 @@ class Tokens:
 
         Raises CredentialsRefused, or TransientError when the login host cannot be reached or answers nonsense.
         """
+        if self._withheld:
+            raise NotAsked("the platform is not asked", code=ReasonCode.UNREACHABLE)
         token = self._token
         if token is not None and self._clock.monotonic() < token.renew_at:
             return token.secret
@@ -91,6 +98,10 @@ class Tokens:
                 self._forced_at = now
                 self._token = None
             return await self._fresh()
+
+    def withhold(self) -> None:
+        """From now on none is given: whoever would ask the platform gets NotAsked."""
+        self._withheld = True
 
     def invalidate(self) -> None:
         """Forget the token: the platform has said that it was revoked. The next use asks for another."""
