@@ -1,8 +1,13 @@
 """Shared by all tests."""
 
+import logging
 import signal
+from collections.abc import Iterator
 
 import pytest
+import structlog
+
+from genesys_sync import logs
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,3 +22,16 @@ def _signals_reach_the_commands_started_here() -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def log_as_before() -> Iterator[None]:
+    """For tests that run commands, or set the log themselves: it is the process's, and the tests after them want theirs."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    logs.report_errors_to(None)
+    root.handlers[:] = handlers
+    root.setLevel(level)

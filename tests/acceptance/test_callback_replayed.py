@@ -7,18 +7,15 @@ import base64
 import hashlib
 import hmac
 import json
-import math
 import shutil
-import socket
-import struct
 import subprocess
 import time
-import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.speech import free_port, speak
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,18 +23,6 @@ pytestmark = [
 ]
 CALLS = 'start = "on-request"\n[calls]\ncount = 1\n'
 KEY = b"a key of thirty-two bytes, to it"
-
-
-def spoken(path: Path) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(b"".join(struct.pack("<h", int(9000 * math.sin(n / 3))) for n in range(24_000)))
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def posted(url: str, body: Path, headers: dict[str, str], *more: str) -> tuple[int, str]:
@@ -54,7 +39,7 @@ def test_a_taken_callback_is_refused_with_the_one_body_when_it_comes_again(
     secret, sound, port, nobody = tmp_path / "secret", tmp_path / "call.wav", free_port(), free_port()
     secret.write_text("whsec_" + base64.b64encode(KEY).decode())
     secret.chmod(0o600)
-    spoken(sound)
+    speak(sound)
     here = daemon(
         simulator(CALLS),
         'handlers.transcribe.use="transcribe"',

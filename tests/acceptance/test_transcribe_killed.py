@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-import socket
-import struct
-import subprocess
-import sys
 import urllib.request
-import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.speech import free_port, speak, speech_services
 
 pytestmark = pytest.mark.slow
 
@@ -23,32 +18,13 @@ CALLS = 'start = "on-request"\n[calls]\ncount = 1\n[providers]\njob_time = ["2s"
 
 @pytest.fixture
 def providers(tmp_path: Path) -> Iterator[dict[str, str]]:
-    scenario = tmp_path / "providers.toml"
-    scenario.write_text(CALLS)
-    command = [str(Path(sys.executable).parent / "genesys-sync-simulator"), "providers", "--scenario", str(scenario)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.kill()
-
-
-def spoken(path: Path) -> None:
-    """Three bursts of sound in three seconds."""
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        loud = (math.sin(n / 3) * (9000 if n % 8000 < 3000 else 40) for n in range(24_000))
-        file.writeframes(b"".join(struct.pack("<h", int(one)) for one in loud))
+    with speech_services(tmp_path, CALLS) as said:
+        yield said
 
 
 def counts(said: dict[str, str]) -> dict[str, Any]:
     with urllib.request.urlopen(f"{said['controlUrl']}/state", timeout=10) as answer:
         return json.loads(answer.read())
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.mark.parametrize("when", ["submitted", "answered"])
@@ -64,7 +40,7 @@ def test_one_job_and_one_transcript(
     secret, sound, port = tmp_path / "secret", tmp_path / "call.wav", free_port()
     secret.write_text(providers["callbackSecret"])
     secret.chmod(0o600)
-    spoken(sound)
+    speak(sound)
     here = daemon(
         simulator(CALLS),
         'handlers.transcribe.use="transcribe"',

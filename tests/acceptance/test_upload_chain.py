@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-import struct
-import subprocess
-import sys
-import wave
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.speech import speak, speech_services
 from tests.harness.receiver import Receiver
 
 CALLS = 'start = "on-request"\n[calls]\ncount = 1\n[uploads]\nprocess_time = "50ms"\nreport_time = "50ms"\n'
@@ -27,21 +23,8 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 @pytest.fixture
 def providers(tmp_path: Path) -> Iterator[dict[str, str]]:
-    scenario = tmp_path / "providers.toml"
-    scenario.write_text(CALLS)
-    command = [str(Path(sys.executable).parent / "genesys-sync-simulator"), "providers", "--scenario", str(scenario)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.kill()
-
-
-def spoken(path: Path) -> None:
-    """Three bursts of sound in three seconds."""
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        loud = (math.sin(n / 3) * (9000 if n % 8000 < 3000 else 40) for n in range(24_000))
-        file.writeframes(b"".join(struct.pack("<h", int(one)) for one in loud))
+    with speech_services(tmp_path, CALLS) as said:
+        yield said
 
 
 def items(receiver: Receiver) -> dict[str, dict[str, Any]]:
@@ -86,7 +69,7 @@ def test_a_dropped_file_is_uploaded_then_transcribed_and_both_are_told(
         environment={"SPEECH_KEY": providers["apiKey"]},
     )
     here.start()
-    spoken(drop / "call.wav")
+    speak(drop / "call.wav")
     wait(lambda: len(items(receiver)) == 3, what="all three told")
     told = items(receiver)
     assert told["upload.completed"]["status"] == "Success"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import pytest
-import structlog
 
 from genesys_sync.cli import main
 from genesys_sync.clock import SystemClock
@@ -19,7 +17,7 @@ from genesys_sync_simulator.platform import DEFAULT_CLIENT, assemble
 from genesys_sync_simulator.scenario_file import read
 from genesys_sync_simulator.server import running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("log_as_before")]
 ARCHITECT = {
     "operation_time": "20ms",
     "flows": [
@@ -29,14 +27,6 @@ ARCHITECT = {
     ],
 }
 Call = Callable[..., Awaitable[int]]
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import pytest
-import structlog
 from aiohttp import web
 
 from genesys_sync.cli import main
@@ -21,18 +19,10 @@ from genesys_sync.ledger.base import DeliveryRecord, Ledger
 from genesys_sync.routing import RoutedEvent
 from genesys_sync.testing import make_event
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("log_as_before")]
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 ID = "2f4a8b1e-0c3d-4e5f-8a9b-0c1d2e3f4a5b"
 ORGANIZATION = "0a0a0a0a-0000-4000-8000-000000000001"
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
 
 
 class Platform:

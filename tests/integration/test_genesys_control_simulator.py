@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -14,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from pydantic import SecretStr
+from tests.integration.simulated import simulated
 
 from genesys_sync.actions import AuditedActions
 from genesys_sync.audit import AuditEntry
@@ -56,21 +55,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def run(more: str = "", duration: str = "5m") -> dict[str, Any]:
-            path = tmp_path / "scenario.toml"
-            path.write_text(CALLS.format(more=more, duration=duration))
-            command = [
-                sys.executable,
-                "-m",
-                "genesys_sync_simulator",
-                "--scenario",
-                str(path),
-                "--truth-log",
-                str(tmp_path / "truth.jsonl"),
-            ]
-            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-            stack.callback(process.terminate)
-            assert process.stdout is not None
-            return json.loads(process.stdout.readline())
+            return stack.enter_context(simulated(tmp_path, CALLS.format(more=more, duration=duration)))
 
         yield run
 

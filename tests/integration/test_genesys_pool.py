@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,6 +10,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
+from tests.integration.simulated import simulated
 
 from genesys_sync.clock import SystemClock
 from genesys_sync.genesys.platform import Platform, connect
@@ -52,15 +50,8 @@ permissions = ["recording:recording:view"]
 
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    scenario = tmp_path_factory.mktemp("clients") / "scenario.toml"
-    scenario.write_text(SCENARIO)
-    command = [sys.executable, "-m", "genesys_sync_simulator", "--scenario", str(scenario)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
+    with simulated(tmp_path_factory.mktemp("clients"), SCENARIO) as said:
+        yield said
 
 
 def credentials(number: int, secret: str) -> Credentials:

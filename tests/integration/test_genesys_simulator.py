@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from pydantic import SecretStr
+from tests.integration.simulated import simulated
 
 from genesys_sync.clock import SystemClock
 from genesys_sync.errors import CredentialsRefused, PermanentError
@@ -43,14 +42,8 @@ transcode_time = "100ms"
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    (tmp_path / "scenario.toml").write_text(SCENARIO)
-    command = [sys.executable, "-m", "genesys_sync_simulator", "--scenario", str(tmp_path / "scenario.toml")]
-    with subprocess.Popen([*command, "--truth-log", str(tmp_path / "truth.jsonl")], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
+    with simulated(tmp_path, SCENARIO) as said:
+        yield said
 
 
 def settings_for(simulator: dict[str, Any]) -> GenesysSettings:

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import sys
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import anyio
 import pytest
 from pydantic import SecretStr
+from tests.integration.simulated import simulated
 
 from genesys_sync.clock import SystemClock
 from genesys_sync.feed.listener import Feed
@@ -80,20 +80,13 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
-    running = []
+    with ExitStack() as stack:
 
-    def start(*, calls: int, seconds: int, before: int, seed: int = 3) -> World:
-        (tmp_path / "scenario.toml").write_text(SCENARIO.format(calls=calls, seconds=seconds, before=before, seed=seed))
-        command = [sys.executable, "-m", "genesys_sync_simulator", "--scenario", str(tmp_path / "scenario.toml")]
-        process = subprocess.Popen([*command, "--truth-log", str(tmp_path / "truth.jsonl")], stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        assert process.stdout is not None
-        return World(tmp_path, json.loads(process.stdout.readline()))
+        def start(*, calls: int, seconds: int, before: int, seed: int = 3) -> World:
+            said = stack.enter_context(simulated(tmp_path, SCENARIO.format(calls=calls, seconds=seconds, before=before, seed=seed)))
+            return World(tmp_path, said)
 
-    yield start
-    for process in running:
-        process.terminate()
-        process.communicate()
+        yield start
 
 
 @asynccontextmanager

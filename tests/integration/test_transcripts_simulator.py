@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ import anyio
 import orjson
 import pytest
 from pydantic import SecretStr
+from tests.integration.simulated import simulated
 
 from genesys_sync.clock import SystemClock
 from genesys_sync.dispatch.execution import auditing
@@ -64,14 +63,8 @@ LADDER = {"ladder": ["200ms", "500ms", "1200ms"], "confirm_after": "1200ms", "gi
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    (tmp_path / "scenario.toml").write_text(SCENARIO)
-    command = [sys.executable, "-m", "genesys_sync_simulator", "--scenario", str(tmp_path / "scenario.toml")]
-    with subprocess.Popen([*command, "--truth-log", str(tmp_path / "truth.jsonl")], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
+    with simulated(tmp_path, SCENARIO) as said:
+        yield said
 
 
 @asynccontextmanager

@@ -1,16 +1,14 @@
 """`check`: every problem shown, the first decides the exit code, nothing is changed. The platform is a real server that plays one."""
 
-import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from aiohttp import web
 from anyio import to_thread
 
@@ -22,17 +20,11 @@ from genesys_sync.genesys.grants import holds, permissions_of
 from genesys_sync.settings import Settings
 from genesys_sync.signing import make_key
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 TOPIC = "v2.routing.queues.{id}.conversations"
 GRANTS = {"grants": [{"role": {"policies": [{"domain": "recording", "entityName": "*", "actions": ["view", "viewSensitiveData"]}]}}]}
 PROBE = Probe("a:b:view", "do it", "GET", "/api/v2/x", absent_is_well=True)
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
 
 
 @dataclass

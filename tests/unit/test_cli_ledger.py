@@ -1,8 +1,6 @@
 """`status`, `find`, `dead-letters` and `resume` against a real ledger, beside a daemon that answers and without one."""
 
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any
 
 import anyio
 import pytest
-import structlog
 
 from genesys_sync.cli import main
 from genesys_sync.cli.find import archive_keys
@@ -25,18 +22,12 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent
 from genesys_sync.units import spoken
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 CONVERSATION = "5c0b1e7a-1111-2222-3333-444455556666"
 RECORDING = "8f0b1e7a-1111-2222-3333-444455556666"
 KEY = f"recordings/2026/08/01/{CONVERSATION}/{RECORDING}.ogg"
 AT = datetime(2026, 8, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
 
 
 @dataclass

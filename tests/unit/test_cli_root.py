@@ -5,27 +5,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 
 from genesys_sync import logs
 from genesys_sync.cli import main, status
 from genesys_sync.cli.execution import PIPE_CLOSED
 from genesys_sync.errors import ConfigurationError, CredentialsRefused, LedgerLocked, PortInUse
 
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    import logging
-
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
-    logs.report_errors_to(None)
+pytestmark = pytest.mark.usefixtures("log_as_before")
 
 
 @pytest.fixture

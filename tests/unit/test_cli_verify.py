@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import anyio
 import orjson
 import pytest
-import structlog
 from anyio import to_thread
 
 from genesys_sync.audit import AuditEntry, Checkpoint
@@ -24,17 +21,11 @@ from genesys_sync.sealing import Sealer
 from genesys_sync.testing import make_event
 from genesys_sync.testing.samples import CONVERSATION_ID, ORGANIZATION_ID, RECORDING_ID
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 FOLDER = f"recordings/2026/08/01/{CONVERSATION_ID}"
 MEDIA, SIDECAR = f"{FOLDER}/{RECORDING_ID}.wav", f"{FOLDER}/{RECORDING_ID}.json"
 SOUND = b"RIFF and so on"
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
 
 
 @dataclass

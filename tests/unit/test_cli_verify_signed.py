@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
-import structlog
 
 from genesys_sync.audit import AuditEntry
 from genesys_sync.cli import main
@@ -21,14 +18,7 @@ from genesys_sync.sealing import Sealer
 from genesys_sync.signing import Signer, make_key
 from genesys_sync.testing.samples import ORGANIZATION_ID
 
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """A command sets the process's log; the tests after these want theirs."""
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("log_as_before")
 
 
 async def seal(url: str, folder: Path, signer: Signer | None, number: int) -> str:

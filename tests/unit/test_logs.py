@@ -3,7 +3,6 @@
 import io
 import logging
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -19,23 +18,12 @@ from genesys_sync import logs
 from genesys_sync.scrubbing import VALUE_LIMIT
 from genesys_sync.settings import LogSettings
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 
 class Terminal(io.BytesIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """structlog and the root logger are the process's: other tests must find them as they were."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logs.report_errors_to(None)
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def written(stream: io.BytesIO) -> list[dict[str, Any]]:

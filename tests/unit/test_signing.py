@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import logging
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,16 +18,9 @@ from genesys_sync.integrity.trail import Tampering
 from genesys_sync.settings import AuditSettings
 from genesys_sync.signing import Signer, find_signer, make_key, parse_public_key, signature_of, trusted
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 ROOT = "ab" * 32
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """A command sets the process's log; the tests after these want theirs."""
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
 
 
 @pytest.fixture

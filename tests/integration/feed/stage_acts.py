@@ -15,6 +15,7 @@ QUEUE = "aaaaaaaa-1111-4222-8333-444444444444"
 OTHER = "bbbbbbbb-1111-4222-8333-444444444444"
 TOPIC = f"v2.routing.queues.{QUEUE}.conversations"
 Stage = Any
+"""As conftest.py beside this makes it."""
 Staged = Callable[..., Any]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
+from tests.integration.feed.stage_acts import OTHER, QUEUE, Queue, Stage, Staged
 
 from genesys_sync.errors import CredentialsRefused, LedgerFull, LedgerSyncFailed, PermanentError, ReasonCode
 from genesys_sync.events import Origin
@@ -18,22 +18,9 @@ from genesys_sync.feed.protocol import Cause
 pytestmark = pytest.mark.anyio
 
 ORG = "11111111-2222-4333-8444-555555555555"
-QUEUE = "aaaaaaaa-1111-4222-8333-444444444444"
-OTHER = "bbbbbbbb-1111-4222-8333-444444444444"
 LIVELY: Any = {"ping_every": timedelta(seconds=25), "silence": timedelta(seconds=35)}
 """The published liveness; other tests let hours pass between two looks at the socket, and switch it off."""
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
-
-
-Stage = Any
-"""As tests/integration/feed/conftest.py makes it."""
-Staged = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Queue:
-    id: str
-    name: str
 
 
 CONVERSATION = "0b0b0b0b-1111-4222-8333-444444444444"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import anyio
 import orjson
 import pytest
 import structlog
+from tests.integration.feed.stage_acts import TOPIC, Stage, Staged
 from websockets.exceptions import ConnectionClosed
 
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
@@ -21,18 +20,8 @@ from genesys_sync.feed.subscriptions import RECHECK
 
 pytestmark = pytest.mark.anyio
 
-QUEUE = "aaaaaaaa-1111-4222-8333-444444444444"
-TOPIC = f"v2.routing.queues.{QUEUE}.conversations"
 LEG = "dddddddd-1111-4222-8333-444444444444"
 CARD = ["my card is four one one one", "one one one one", "one one one one one one one one"]
-Stage = Any
-Staged = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Queue:
-    id: str
-    name: str
 
 
 def call(number: int) -> str:

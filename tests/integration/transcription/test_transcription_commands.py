@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from anyio import to_thread
 
 from genesys_sync.cli import main
@@ -24,7 +22,7 @@ from genesys_sync_simulator.platform import DEFAULT_CLIENT, Platform, assemble
 from genesys_sync_simulator.scenario_file import read
 from genesys_sync_simulator.server import running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("log_as_before")]
 
 CONVERSATION = "c0c0c0c0-0000-4000-8000-000000000001"
 RECORDING = "e0e0e0e0-0000-4000-8000-000000000001"
@@ -44,14 +42,6 @@ config = {{ url = "http://127.0.0.1:9", model = "m" }}
 use = "at-once"
 config = {{ url = "http://127.0.0.1:9", model = "m" }}
 """
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
 
 
 @dataclass
