@@ -27,6 +27,7 @@ WRITTEN = {
     "set B": "unseen_b.txt",
     "set C": "unseen_c.txt",
     "set D": "unseen_d.txt",
+    "set E": "unseen_e.txt",
 }
 SEEDS = (1, 20261121)
 NOISE_SEEDS = (71, 1009)

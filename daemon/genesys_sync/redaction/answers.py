@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from genesys_sync.redaction import findings as types
+from genesys_sync.redaction.atoms import Atom, atoms_of
 from genesys_sync.redaction.findings import MASKED, Finding, Hidden
 from genesys_sync.redaction.labels import names_anything
 from genesys_sync.redaction.lexicon import ASIDES, HOMOPHONES, SOFT, Kind
-from genesys_sync.redaction.spoken import Atom, atoms_of
 from genesys_sync.redaction.stream import Stream
 
 _BORN: Final = re.compile(
