@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,7 +13,7 @@ import aiohttp
 import anyio
 from anyio import to_thread
 
-from genesys_sync.addresses import Address, guarded_socket_factory, is_public, is_within, parse_networks, was_refused
+from genesys_sync.addresses import Address, guarded_socket_factory, is_public, is_within, parse_address, parse_networks, was_refused
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.services import HttpReply
 from genesys_sync.settings import HttpSettings
@@ -25,8 +26,22 @@ _CONNECTIONS = 100
 class OutboundHttp:
     """`services.Http`. `https` to public addresses and those of `http.allow_private`; plain `http` to the latter alone."""
 
-    def __init__(self, secure: aiohttp.ClientSession, plain: aiohttp.ClientSession) -> None:
-        self._sessions = {"https": secure, "http": plain}
+    def __init__(self, sessions: Mapping[str, aiohttp.ClientSession], allowed: Mapping[str, Callable[[Address], bool]]) -> None:
+        """Both by the URL's scheme."""
+        self._sessions = sessions
+        self._allowed = allowed
+
+    async def admits(self, url: str) -> bool:
+        """See `services.Http.admits`."""
+        allowed = self._allowed.get(_scheme(url))
+        if allowed is None:
+            return False
+        try:
+            found = await anyio.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return True
+        addresses = [parse_address(str(target[0])) for *_, target in found]
+        return any(address is not None and allowed(address) for address in addresses)
 
     async def request(
         self,
@@ -142,7 +157,7 @@ async def connect(settings: HttpSettings) -> AsyncIterator[OutboundHttp]:
         return is_within(address, private)
 
     async with _session(secure_ok) as secure, _session(plain_ok) as plain:
-        yield OutboundHttp(secure, plain)
+        yield OutboundHttp({"https": secure, "http": plain}, {"https": secure_ok, "http": plain_ok})
 
 
 def _session(allowed: Callable[[Address], bool]) -> aiohttp.ClientSession:

@@ -22,6 +22,7 @@ import orjson
 from pydantic import Field, ValidationInfo, field_validator
 
 from genesys_sync.plugin import (
+    ConfigurationError,
     Delivery,
     Done,
     Event,
@@ -155,8 +156,14 @@ class Webhook(Handler[WebhookConfig]):
         yield
 
     async def check(self, services: Services) -> None:
-        """Proves that the secrets can be read and used. Sends nothing: a receiver has no use for a trial."""
+        """Proves that the secrets can be read and used, and that requests to the address are allowed. Sends nothing: a receiver has no use
+        for a trial."""
         await anyio.to_thread.run_sync(self._read_secrets)
+        if not await services.http.admits(self.config.url):
+            raise ConfigurationError(
+                f"handlers.{self.name}.config.url: ENDPOINT_INVALID: its address is private, loopback or reserved; if that is meant, add "
+                'its network to http.allow_private, such as ["127.0.0.0/8"] for this machine'
+            )
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """One request, or a share in one. The same id and the same message at every attempt; the receiver knows a repeat by the id."""

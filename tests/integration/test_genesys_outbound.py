@@ -76,6 +76,23 @@ async def test_a_url_of_another_kind_is_refused(url: str) -> None:
     assert error.value.code is ReasonCode.URL_REFUSED
 
 
+@pytest.mark.parametrize(
+    ("url", "strictly", "here"),
+    [
+        ("https://8.8.8.8/x", True, True),
+        ("http://8.8.8.8/x", False, False),
+        ("https://127.0.0.1:1/x", False, True),
+        ("http://localhost:1/x", False, True),
+        ("https://user:pw@8.8.8.8/", False, False),
+        ("https://[::1", False, False),
+        ("https://no-such-host.invalid/x", True, True),
+    ],
+)
+async def test_whether_an_address_is_allowed_can_be_told_beforehand(url: str, strictly: bool, here: bool) -> None:
+    async with outbound.connect(HttpSettings()) as strict, outbound.connect(HERE) as kind:
+        assert (await strict.admits(url), await kind.admits(url)) == (strictly, here)
+
+
 async def test_no_answer_is_transient_and_shows_no_url(serve: Serve) -> None:
     over = anyio.Event()
 

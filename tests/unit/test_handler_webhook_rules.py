@@ -188,3 +188,13 @@ def test_the_schedule_covers_a_week_and_its_attempts_match() -> None:
     assert sum(policy.schedule, timedelta(0)) >= timedelta(days=7)
     assert policy.attempts == len(policy.schedule) + 1
     assert policy.time_limit > sum(policy.schedule, timedelta(0)) * 1.1  # the dispatcher lengthens each by up to a tenth
+
+
+async def test_an_address_that_no_request_may_go_to_is_told_by_the_check_not_by_a_thousand_dead_letters(
+    handler_harness: Make, secret_file: Path
+) -> None:
+    harness = handler_harness(Webhook, {"url": URL, "secret_files": [str(secret_file)]}, name="crm")
+    await harness.check()
+    harness.http.refused.add(URL)
+    with pytest.raises(ConfigurationError, match=r"^handlers\.crm\.config\.url: ENDPOINT_INVALID: .* http\.allow_private"):
+        await harness.check()

@@ -101,6 +101,11 @@ class Http(Protocol):
         `answer_limit` bytes; a longer one raises TransientError(BAD_ANSWER). Raises FileNotFoundError where a file is not there."""
         ...
 
+    async def admits(self, url: str) -> bool:
+        """Whether requests to this URL are allowed, as far as the addresses of its host tell: for `Handler.check`. True where they cannot
+        be looked up now. Nothing is sent."""
+        ...
+
 
 class Audit(Protocol):
     """Audit entries of the delivery in hand: they commit together with its outcome, or not at all. Outside of `handle`

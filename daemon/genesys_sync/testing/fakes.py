@@ -350,10 +350,11 @@ class SentRequest:
 
 
 class FakeHttp:
-    """`services.Http`: keeps what was sent, answers as told, 204 where nothing was told."""
+    """`services.Http`: keeps what was sent, answers as told, 204 where nothing was told. `refused`: URLs that are not allowed."""
 
     def __init__(self) -> None:
         self.sent: list[SentRequest] = []
+        self.refused: set[str] = set()
         self._script: _Script[HttpReply] = _Script()
 
     def answer(self, *answers: HttpReply | int | Exception) -> None:
@@ -372,6 +373,10 @@ class FakeHttp:
         await checkpoint()
         self.sent.append(SentRequest(method, url, dict(headers or {}), body))
         return self._script.next(HttpReply(204, {}, b""))
+
+    async def admits(self, url: str) -> bool:
+        await checkpoint()
+        return url not in self.refused
 
     async def transfer(
         self,
