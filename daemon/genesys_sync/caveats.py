@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +25,7 @@ class Caveat(StrEnum):
     PERMISSION_NOT_PROVED = "PERMISSION_NOT_PROVED"
     GIVEN_UP_FORBIDDEN = "GIVEN_UP_FORBIDDEN"
     VARIANT_NOT_WHOLE = "VARIANT_NOT_WHOLE"
+    CLOCK_OFF = "CLOCK_OFF"
     STILL_LOOKING = "STILL_LOOKING"
 
 
@@ -37,6 +39,7 @@ def caveats(
     sensitive: bool | None,
     permission: str,
     tally: Tally,
+    clock_offset: timedelta,
 ) -> list[tuple[Caveat, str]]:
     """Each with a sentence; none when nothing forbids the word.
 
@@ -50,6 +53,9 @@ def caveats(
         found.append((Caveat.NOT_PAGED_TO_ITS_END, f"the platform's analytics were not read to the end of the time: {paging_fault}"))
     if not offline and to_ms > known_until_ms:
         found.append((Caveat.ANALYTICS_NOT_YET_THERE, "the time ends later than the platform's analytics are known to be filled"))
+    if clock_offset:
+        off = f"{abs(round(clock_offset.total_seconds()))} s {'behind' if clock_offset > timedelta(0) else 'ahead of'} the platform's"
+        found.append((Caveat.CLOCK_OFF, f"this machine's clock is {off}: gaps may be noted at the wrong times"))
     if open_gaps:
         found.append((Caveat.GAPS_OPEN, f"{open_gaps} gaps within the time are not closed yet"))
     if sensitive is False:

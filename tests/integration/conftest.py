@@ -14,7 +14,13 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def _served(answer: Answer) -> AsyncIterator[str]:
-    runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
+    async def timeless(request: web.Request) -> web.StreamResponse:
+        """The clock of the test is not that of the machine, whose time the server would tell."""
+        response = await answer(request)
+        response.headers.setdefault("Date", "untold")
+        return response
+
+    runner = web.ServerRunner(web.Server(timeless, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

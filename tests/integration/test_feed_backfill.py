@@ -32,6 +32,7 @@ class OneADay:
     """A platform on which one conversation ends at each noon, and which goes away when told to."""
 
     organization_id = "11111111-2222-4333-8444-555555555555"
+    clock_offset = timedelta(0)
 
     def __init__(self) -> None:
         self.pieces: list[tuple[datetime, datetime]] = []
@@ -108,6 +109,34 @@ async def test_a_second_run_over_the_same_time_records_nothing(tmp_path: Path) -
             numbers.append((found.found, found.recorded))
         assert numbers == [(4, 3), (4, 0)], "the noon between two pieces is in both"
         assert (await ledger.counts(now_ms=NOW_MS)).deliveries.keys() == {"discover"}
+
+
+async def test_a_request_of_several_rows_counts_a_conversation_once(tmp_path: Path) -> None:
+    """A command that was killed and given again, `--from 3d` both times, asks for a little more with each: its rows share their pieces."""
+    clock, platform = FakeClock(NOW), OneADay()
+    async with open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as ledger:
+        start, end = NOW_MS - 3 * DAY_MS + 1, NOW_MS - DAY_MS
+        bounds = [(start, end), (end, end + 5_000), (end + 5_000, end + 9_000)]
+        gaps = [await ledger.open_gap(from_ms=first, to_ms=last, cause=OPERATOR) for first, last in bounds]
+        await backfill(platform, ledger, clock).work_off(gaps)
+        closed = [gap for one in gaps if (gap := await ledger.gap(one)) is not None]
+        assert sum(gap.recorded for gap in closed) == 3
+        assert (await ledger.counts(now_ms=NOW_MS)).events == {"conversation.ended": 3}
+
+
+@pytest.mark.parametrize("offset", [timedelta(hours=3), timedelta(hours=-3)])
+async def test_a_gap_is_paged_by_both_clocks_where_they_differ(tmp_path: Path, offset: timedelta) -> None:
+    """A machine three hours off notes its gap three hours off; what ended in it by the platform's clock is found all the same."""
+    clock, platform = FakeClock(NOW), OneADay()
+    platform.clock_offset = offset
+    noon = NOW_MS - DAY_MS  # by the platform's clock
+    ours = noon - round(offset.total_seconds() * 1000)
+    async with open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as ledger:
+        gap = await ledger.open_gap(from_ms=ours - 60_000, to_ms=ours + 60_000, cause="silent")
+        await backfill(platform, ledger, clock).work_off([gap])
+        found = await ledger.gap(gap)
+        assert found is not None
+        assert found.recorded == 1
 
 
 async def test_what_another_process_asks_for_is_noticed(tmp_path: Path, until: Until) -> None:

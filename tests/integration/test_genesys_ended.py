@@ -273,3 +273,11 @@ async def test_a_permission_that_is_missing_is_told(serve: Serve) -> None:
     async with connected(forbidden, serve) as (platform, _):  # type: ignore[arg-type]  # a server, in its smallest form
         with pytest.raises(PermanentError):
             _ = [one async for one in platform.conversations.ended_between(NOW - 5 * DAY, NOW - 4 * DAY, HOUR)]
+
+
+async def test_a_conversation_whose_end_cannot_be_read_has_ended_all_the_same(serve: Serve) -> None:
+    start = NOW - 6 * HOUR
+    analytics = Analytics(start + HOUR, start + 2 * HOUR)
+    analytics.active = lambda interval: analytics.records  # type: ignore[method-assign]  # this one could not compare it either
+    analytics.records[1]["conversationEnd"] = "2026-08-01T08:00:00+99:99"
+    assert await ended(analytics, serve, start, NOW - HOUR) == [one["conversationId"] for one in analytics.records]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Platform:
         self.actions = ["view", "viewSensitiveData"]
         self.refused: dict[str, int] = {}
         self.by_id: list[str] = []
+        self.clock_off: timedelta | None = None
 
     def add(self, number: int, ended: datetime, *, recorded: bool | None = True) -> None:
         self.records[name(number)] = {
@@ -62,6 +64,12 @@ class Platform:
         }
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
+        response = await self.answer(request)
+        if self.clock_off is not None:
+            response.headers["Date"] = format_datetime(NOW + self.clock_off, usegmt=True)
+        return response
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         for ending, status in self.refused.items():
             if path.endswith(ending):
@@ -247,3 +255,23 @@ async def test_transcripts_are_compared_both_ways(tmp_path: Path, serve: Serve) 
         name(103): (TranscriptState.UNEXPLAINED, "NOT_IN_LEDGER"),
     }
     assert not made.complete
+
+
+async def test_a_clock_that_is_off_forbids_complete_and_does_not_promise_what_analytics_cannot_have(tmp_path: Path, serve: Serve) -> None:
+    """This machine is four hours ahead of the platform: by the platform's clock the window has not passed yet."""
+    platform = Platform()
+    platform.clock_off = timedelta(hours=-4)
+    async with opened(tmp_path) as (ledger, clock):
+        made = await report(platform, serve, ledger, clock)
+    assert [str(code) for code, _ in made.caveats] == ["ANALYTICS_NOT_YET_THERE", "CLOCK_OFF"]
+
+
+async def test_a_conversation_whose_end_cannot_be_read_is_unexplained_where_the_ledger_does_not_know_it(
+    tmp_path: Path, serve: Serve
+) -> None:
+    platform = Platform()
+    platform.add(1, NOW - 2 * HOUR)
+    platform.records[name(1)]["conversationEnd"] = "2026-08-01T10:00:00+99:99"
+    async with opened(tmp_path) as (ledger, clock):
+        made = await report(platform, serve, ledger, clock)
+    assert [(item.conversation_id, item.state) for item in made.items] == [(name(1), State.UNEXPLAINED)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -199,6 +199,7 @@ WELL: dict[str, Any] = {
     "sensitive": True,
     "permission": "p",
     "tally": Tally(),
+    "clock_offset": timedelta(0),
 }
 
 
@@ -221,6 +222,8 @@ def one(state: State, reason: str = "", variant: str = "") -> Item:
         ({"to_ms": 1001}, [Caveat.ANALYTICS_NOT_YET_THERE]),
         ({"open_gaps": 1}, [Caveat.GAPS_OPEN]),
         ({"sensitive": False}, [Caveat.PERMISSION_MISSING]),
+        ({"clock_offset": timedelta(hours=2)}, [Caveat.CLOCK_OFF]),
+        ({"clock_offset": timedelta(hours=-2)}, [Caveat.CLOCK_OFF]),
         ({"tally": counted(looking=True)}, [Caveat.STILL_LOOKING]),
         ({"tally": counted(one(State.DEAD, "FORBIDDEN"))}, [Caveat.GIVEN_UP_FORBIDDEN]),
         ({"tally": counted(one(State.DEAD, "FORBIDDEN_SENSITIVE"))}, [Caveat.GIVEN_UP_FORBIDDEN]),

@@ -76,6 +76,7 @@ class Condition:
             "sensitive_not_visible": self.visibility.sensitive is False,
             "retention_near": self.retention.near > 0,
             "config_rejected": self.orders.rejected,
+            "clock_off": bool(self.pool.clock_offset),
             "client_out": feed is not None and any(not member.usable for member in self.pool.members),
         }
         facts: dict[str, int | str] = {"running": sum(self.dispatcher.running.values())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import anyio
@@ -82,15 +82,17 @@ class Collector:
         soon = report.at + self._settings.retention_alert
         report.near = sum(item.delete_date is not None and item.delete_date <= soon for item in report.items if item.state in UNFINISHED)
         report.open_gaps = sum(within(gap, window) for gap in await self._ledger.gaps(limit=GAPS_MOST))
+        offset = self._platform.clock_offset if self._platform is not None else timedelta(0)
         report.caveats = caveats(
             offline=report.offline,
             paging_fault=self._said.fault,
             to_ms=window.to_ms,
-            known_until_ms=known_until,
+            known_until_ms=known_until + round(offset.total_seconds() * 1000),
             open_gaps=report.open_gaps,
             sensitive=report.sensitive,
             permission=SENSITIVE,
             tally=report.tally,
+            clock_offset=offset,
         )
         return report
 
@@ -120,6 +122,8 @@ class Collector:
 
     def _take(self, record: Mapping[str, Any], window: Window) -> None:
         ended = parse_time(record.get("conversationEnd"))
+        if ended is None and record.get("conversationEnd") is not None:  # it has ended, and nobody can read when
+            ended = parse_time(record.get("conversationStart"))
         if ended is not None and window.start <= ended < window.end:
             self._said.ended[str(record.get("conversationId")).lower()] = (round(ended.timestamp() * 1000), _told(record))
 

@@ -27,6 +27,7 @@ REASONS: Final[Mapping[str, str]] = {
     "sensitive_not_visible": "the client lacks recording:recording:viewSensitiveData, so nothing proves that all is there",
     "retention_near": "recordings that are not archived yet are soon deleted by the platform; the log names them",
     "config_rejected": "changed settings were rejected; the ones before are in force, and the log has every fault",
+    "clock_off": "this machine's clock is more than a minute off the platform's: set it, and start again",
     "client_out": "one of the further OAuth clients takes no part in the work; genesys-sync check says which and why",
 }
 

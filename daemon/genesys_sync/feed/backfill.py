@@ -167,6 +167,8 @@ class Backfill:
         for gap in ripe:
             if start <= gap.rest_from_ms <= end:
                 await self._covered(gap, end, count)
+                if gap.cause == OPERATOR:  # one request may be several rows, and whoever adds them up counts a conversation once
+                    count = _Count()
         return None
 
     async def _covered(self, gap: Gap, up_to_ms: int, count: _Count) -> None:
@@ -218,8 +220,11 @@ class Backfill:
                 await self._record(batch, count)
 
     def _records(self, from_ms: int, to_ms: int) -> AsyncIterator[Mapping[str, Any]]:
-        start = _moment(from_ms) - self._settings.backfill_overlap
-        return self._platform.conversations.ended_between(start, _moment(to_ms), long_calls=self._settings.backfill_long_calls)
+        """By both clocks, ours and the platform's, where they differ: gaps are noted in our time, operators ask in the platform's."""
+        offset, none = self._platform.clock_offset, timedelta(0)
+        start = _moment(from_ms) + min(offset, none) - self._settings.backfill_overlap
+        end = _moment(to_ms) + max(offset, none)
+        return self._platform.conversations.ended_between(start, end, long_calls=self._settings.backfill_long_calls)
 
     async def _record(self, events: Sequence[Event], count: _Count) -> None:
         routed = self._router.route(events)

@@ -112,6 +112,7 @@ class Feed:
         held: Path | None = None,
         redactor: Redactor | None = None,
     ) -> None:
+        self._platform = platform
         self._ledger = ledger
         self._clock = clock
         self._settings = settings
@@ -310,4 +311,4 @@ class Feed:
         """Back-fill shows an end: the shards to which it must have come are to have heard it."""
         for number in self._subscriptions.carriers(end.queue_ids):
             if number in self._shards:
-                self._shards[number][0].ended(end.conversation_id, round(end.ended.timestamp() * 1000))
+                self._shards[number][0].ended(end.conversation_id, round((end.ended - self._platform.clock_offset).timestamp() * 1000))

@@ -246,7 +246,9 @@ class Subscriptions:
     async def look(self) -> None:
         """List the queues and share the topics out. Afterwards `numbers`, `topics_of` and `left_out` are true. Raises what the
         platform raises."""
-        wanted = wanted_topics(await self._platform.queues(), chosen=self._settings.queues, extra=self._settings.topics)
+        # whoever follows no queue needs no permission to list them
+        queues = await self._platform.queues() if self._settings.queues else ()
+        wanted = wanted_topics(queues, chosen=self._settings.queues, extra=self._settings.topics)
         if self._needs is None:
             self._needs = await self._asked_for()
         topics = wanted.topics if len(wanted.topics) <= TOPICS_LIMIT else joined(wanted.topics, apart=self._apart)

@@ -31,6 +31,7 @@ from genesys_sync.genesys.answers import Answer, Kind, bad_answer, classify, fai
 from genesys_sync.genesys.auth import REFUSED_PAUSE, Tokens
 from genesys_sync.genesys.budget import Budget
 from genesys_sync.genesys.lanes import Lane
+from genesys_sync.genesys.server_clock import ServerClock
 from genesys_sync.genesys.turns import LAST, Crowded, Turnstile
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
@@ -109,6 +110,7 @@ class Client:
         )
         self._operations: set[str] = set()
         self._retry_after_told = False
+        self._server_clock = ServerClock(clock)
         self._log = get_logger(__name__)
 
     async def call(
@@ -162,6 +164,11 @@ class Client:
                 raise failure(answer, name, delay=timedelta(seconds=wait) if answer.kind is Kind.SLOW_DOWN else None)
             if answer.kind is Kind.AGAIN:
                 await self._clock.sleep(wait)
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """What must be added to our time to have the platform's; zero while the two agree within a minute."""
+        return self._server_clock.offset
 
     def room(self, lane: Lane) -> tuple[float, int]:
         """How well one more request of this lane would do here; the greater the better. First the seconds that it would wait, negative;
@@ -235,6 +242,7 @@ class Client:
                 received = response.headers
                 body = await _read(response)
             answer = bad_answer(response.status, "the answer is too long") if body is None else classify(response.status, body, received)
+            self._server_clock.heard(_server_time(received))
             asked_wait = self._asked_wait(received)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             answer = no_answer(type(error).__name__)

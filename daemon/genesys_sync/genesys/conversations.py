@@ -49,7 +49,8 @@ class ConversationService:
         return body
 
     async def ended_between(self, start: datetime, end: datetime, long_calls: timedelta) -> AsyncIterator[Mapping[str, Any]]:
-        """The detail records of conversations that ended from `start` to `end`, both included, each once.
+        """The detail records of conversations that ended from `start` to `end`, both included, each once; and of those that have ended
+        nobody can read when.
 
         What lies further back than `details_jobs_after` is asked of asynchronous jobs, as far as the data lake reaches; the rest,
         and whatever jobs fail at, of the synchronous query. That one finds conversations by the day of their beginning, so it looks
@@ -61,8 +62,9 @@ class ConversationService:
             conversation_id = record.get("conversationId")
             if not isinstance(conversation_id, str) or conversation_id in seen:
                 continue
-            ended = parse_time(record.get("conversationEnd"))
-            if ended is not None and start <= ended <= end:
+            told = record.get("conversationEnd")
+            ended = parse_time(told)
+            if (ended is None and told is not None) or (ended is not None and start <= ended <= end):
                 seen.add(conversation_id)
                 yield record
 

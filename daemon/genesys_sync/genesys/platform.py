@@ -6,6 +6,7 @@ import random as random_module
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,11 @@ class Platform:
         self.prompts = prompts
         self.flows = flows
         self.actions = actions
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """What must be added to our time to have the platform's; zero while the two agree within a minute."""
+        return self._client.clock_offset
 
     async def identify(self) -> str:
         """The organisation's id, from the platform; kept as `organization_id`. Raises CredentialsRefused, TransientError or PermanentError.

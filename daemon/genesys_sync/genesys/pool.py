@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from genesys_sync.clock import Clock
@@ -60,6 +61,11 @@ class Pool:
     def clients(self) -> tuple[Client, ...]:
         """The first client and its further ones, whether they take part or not."""
         return (self._main, *(member.client for member in self.members))
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """See `Client.clock_offset`."""
+        return self._main.clock_offset
 
     async def call(
         self,

@@ -58,6 +58,7 @@ class ScriptedPlatform:
     """REST as the test says; whatever is put into `failures` is raised once, by the call of that name."""
 
     organization_id = ORG
+    clock_offset = timedelta(0)
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock

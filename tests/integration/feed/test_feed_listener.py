@@ -355,6 +355,15 @@ async def test_cancelling_commits_what_is_in_hand_and_closes_the_socket(staged: 
     assert stage.notifications.closed == [1000]
 
 
+async def test_whoever_follows_no_queue_needs_no_permission_to_list_them(staged: Staged) -> None:
+    def refuse(stage: Stage) -> None:
+        stage.platform.failures["queues"] = [PermanentError("routing:queue:view is missing")] * 100
+
+    async with staged(prepare=refuse, queues=(), topics=("v2.users.x.conversations",)) as stage:
+        await stage.live()
+        assert [topics for _, topics in stage.platform.put] == [["v2.users.x.conversations"]]
+
+
 async def test_no_address_of_a_channel_is_ever_logged(
     staged: Staged, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
