@@ -28,7 +28,7 @@ Parts = tuple[MediaPart, ...]
 FILE_STATES = frozenset({"UPLOADING", "AVAILABLE", "ARCHIVED", "RESTORING", "RESTORED", "DELETED", "ERROR"})
 FETCHABLE = frozenset({"AVAILABLE", "RESTORED"})
 NO_FORMATS = {"formatId": "NONE", "emailFormatId": "NONE", "chatFormatId": "NONE", "messageFormatId": "NONE"}
-BODIES_MAX = 4
+BODIES_MAX = 16
 """Bodies of written recordings that are read at one time."""
 REMEMBERED_MAX = 10_000
 TRANSCODE_PATIENCE = 60.0
