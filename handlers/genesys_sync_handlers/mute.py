@@ -36,6 +36,7 @@ from genesys_sync.plugin import (
     Topic,
     is_canonical_uuid,
     iso,
+    work_folder,
 )
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import quarantine_key, sidecar_key
@@ -129,7 +130,7 @@ class Mute(Handler[MuteConfig]):
             source = event.body["source"]
             if event.conversation_id is not None:
                 return Skip("a recording of the platform's has events of its own")
-            return await self._arrived(event, delivery, Whose.given(source["key"].rpartition("/")[0]), [source])
+            return await self._arrived(event, delivery, Whose.given(work_folder(event)), [source])
         heard = event.topic == Topic.MEDIA_VERIFIED
         wanted = [event.recording_id or ""] if heard else list(event.body["recordingIds"])
         named = wanted if event.conversation_id is None else [event.conversation_id, *wanted]

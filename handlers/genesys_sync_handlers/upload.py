@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -39,8 +39,10 @@ from genesys_sync.plugin import (
     TranscriptionRequest,
     UploadFile,
     UploadStatus,
+    work_folder,
 )
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
+from genesys_sync_handlers._keys import GIVEN
 from genesys_sync_handlers._report import Fault, Job
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._uploadable import CONTENT_TYPES, TOO_LARGE, refusal
@@ -248,8 +250,19 @@ class Upload(Handler[UploadConfig]):
         """The request for a transcript, where the settings want one, with a copy of the sound in the archive for it."""
         if not self.config.transcribe:
             return []
-        services, sha256, now = self._services, str(event.body["sha256"]), self._services.now()
-        key = f"transcriptions/uploads/{sha256}.{file.facts['container']}"
+        services, now = self._services, self._services.now()
+        wish = TranscriptionRequest(
+            provider=self.config.transcribe,
+            locale=self.config.locale,
+            key="",
+            sha256=str(event.body["sha256"]),
+            size=file.bytes,
+            content_type=file.content_type,
+            seconds=file.facts.get("duration"),
+            silent="MEDIA_SILENT" in file.facts.get("warnings", ()),
+        )
+        folder = work_folder(wish.event(event.organization_id, at=now, day=event.day))
+        key = f"{folder}/{GIVEN}.{file.facts['container']}"
         if await services.storage.size(key) is None:
             async with services.scratch.file() as copy:
                 try:
@@ -260,17 +273,7 @@ class Upload(Handler[UploadConfig]):
                 except OSError as error:
                     raise StorageError(f"a copy to be transcribed cannot be made: {error.strerror}") from None
                 await services.storage.adopt(copy, key)
-        request = TranscriptionRequest(
-            provider=self.config.transcribe,
-            locale=self.config.locale,
-            key=key,
-            sha256=sha256,
-            size=file.bytes,
-            content_type=file.content_type,
-            seconds=file.facts.get("duration"),
-            silent="MEDIA_SILENT" in file.facts.get("warnings", ()),
-        )
-        return [request.event(event.organization_id, at=now, day=now.date(), parent=event)]
+        return [replace(wish, key=key).event(event.organization_id, at=now, day=event.day, parent=event)]
 
     def _completed(self, event: Event, file: UploadFile, sent: Sent, reported: Reported, emit: list[Event]) -> Outcome:
         self._services.audit.record("upload.complete", event.id, status=reported.status.value, bytes=file.bytes)

@@ -78,3 +78,5 @@ def test_a_dropped_file_is_uploaded_then_transcribed_and_both_are_told(
     assert [line["md5"] for line in platform.page("uploads")["uploads"]] == [told["upload.completed"]["md5"]]
     wait((drop / "done" / "call.wav").exists, what="the file put away")
     assert here.stop() == 0
+    verified = here.call("verify", "--json")
+    assert verified.returncode == 0, verified.stdout

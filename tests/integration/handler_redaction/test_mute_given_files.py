@@ -5,6 +5,7 @@ import hashlib
 import io
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ async def given(harness: HandlerHarness[Any]) -> Event:
     """The request for a transcript of a file that lies in the archive."""
     await harness.storage.write(GIVEN, sound())
     source = {"key": GIVEN, "sha256": hashlib.sha256(sound()).hexdigest(), "bytes": len(sound()), "contentType": "audio/wav"}
-    return make_event("transcription.requested", conversation_id=None, state="x", body={"source": source, "revision": 3})
+    bare = make_event("transcription.requested", conversation_id=None, state="x", body={"source": source, "revision": 3})
+    return replace(bare, id=REQUEST)
 
 
 async def transcribed(harness: HandlerHarness[Any]) -> Event:
