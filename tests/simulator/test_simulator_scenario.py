@@ -56,7 +56,7 @@ def test_what_cannot_be_played_is_refused_by_name(document: dict, path: str) -> 
 
 
 def test_the_shipped_ones_are_found_by_name() -> None:
-    assert shipped() == ("control", "demo", "huge", "hundred", "speech")
+    assert shipped() == ("control", "demo", "digital", "huge", "hundred", "speech")
     assert load("hundred").calls.end_together
     assert load("huge").calls.extra[0].bytes == 2_000_000_000
     demo = load("demo")
