@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
-
-from genesys_sync.errors import ConfigurationError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -76,18 +74,12 @@ def is_within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks if network.version == address.version)
 
 
-def parse_networks(texts: Sequence[str], key: str) -> tuple[Network, ...]:
-    """The networks of a setting, single addresses included. Raises ConfigurationError that names every fault."""
-    networks: list[Network] = []
-    problems: list[str] = []
-    for text in texts:
-        try:
-            networks.append(ipaddress.ip_network(text, strict=False))
-        except ValueError:
-            problems.append(f'{key}: {text!r} is not a network: write an address with its prefix length, such as "10.0.0.0/8"')
-    if problems:
-        raise ConfigurationError(problems)
-    return tuple(networks)
+def parse_network(text: str) -> Network:
+    """A network, or a single address as one. Raises ValueError, one sentence."""
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'{text!r} is not a network: write an address with its prefix length, such as "10.0.0.0/8"') from None
 
 
 def guarded_socket_factory(allowed: Callable[[Address], bool]) -> Callable[[tuple[Any, ...]], socket.socket]:

@@ -102,12 +102,13 @@ def free_bytes(path: Path) -> int:
 
 
 def free_share(path: Path) -> float:
-    """The part of the path's file system that this user may still write, from 0 to 1; of the folder above where it is not there yet."""
+    """The part of the path's file system that this user may still write, from 0 to 1; of the folder above where it is not there yet.
+    1 where the system tells of no size."""
     there = path.absolute()
     while not there.exists():
         there = there.parent
     status = os.statvfs(there)
-    return status.f_bavail / (status.f_blocks or 1)
+    return status.f_bavail / status.f_blocks if status.f_blocks else 1.0
 
 
 def file_system(path: Path) -> str:

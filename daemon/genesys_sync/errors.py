@@ -10,6 +10,7 @@
     ├── PortInUse                the health listener's address is taken; exit 75
     ├── LedgerError              the ledger cannot be opened, read or trusted; exit 74
     │   ├── LedgerLocked         another process holds it; exit 75
+    │   ├── LedgerMisplaced      it cannot lie where the settings say; exit 78
     │   ├── LedgerTooNew         written by a later release; exit 65
     │   ├── AuditMismatch        its audit files tell another story; exit 65
     │   ├── LedgerFull           no space: what was committed is safe, writes wait; exit 75
@@ -165,6 +166,12 @@ class LedgerLocked(LedgerError):
     """Another living process holds this ledger."""
 
     exit_code = EX_TEMPFAIL
+
+
+class LedgerMisplaced(LedgerError):
+    """The ledger cannot lie where the settings say: its folder cannot be made or written, or is none. Nothing was changed."""
+
+    exit_code = EX_CONFIG
 
 
 class LedgerTooNew(LedgerError):

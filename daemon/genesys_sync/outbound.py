@@ -13,7 +13,7 @@ import aiohttp
 import anyio
 from anyio import to_thread
 
-from genesys_sync.addresses import Address, guarded_socket_factory, is_public, is_within, parse_address, parse_networks, was_refused
+from genesys_sync.addresses import Address, guarded_socket_factory, is_public, is_within, parse_address, parse_network, was_refused
 from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.services import HttpReply
 from genesys_sync.settings import HttpSettings
@@ -148,7 +148,7 @@ def _failure(error: Exception) -> TransientError | PermanentError:
 @asynccontextmanager
 async def connect(settings: HttpSettings) -> AsyncIterator[OutboundHttp]:
     """Open the connections' pools; closed when the context ends. Raises ConfigurationError for networks that are none."""
-    private = parse_networks(settings.allow_private, "http.allow_private")
+    private = [parse_network(text) for text in settings.allow_private]
 
     def secure_ok(address: Address) -> bool:
         return is_public(address) or is_within(address, private)

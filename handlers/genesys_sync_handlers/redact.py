@@ -146,6 +146,8 @@ class Redact(Handler[RedactConfig]):
         return body
 
     async def _read(self, source: Mapping[str, Any]) -> bytes:
+        if source["bytes"] > _LIMIT:
+            raise PermanentError(f"the transcript is withheld: it is larger than {_LIMIT >> 20} MiB", code=ReasonCode.REDACTION_FAILED)
         try:
             data = await self._services.storage.read(source["key"], limit=_LIMIT)
         except FileNotFoundError:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from genesys_sync import outbound
-from genesys_sync.errors import ConfigurationError, PermanentError, ReasonCode, TransientError
+from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.settings import HttpSettings
 
 pytestmark = pytest.mark.anyio
@@ -108,9 +108,3 @@ async def test_no_answer_is_transient_and_shows_no_url(serve: Serve) -> None:
             assert error.value.code is ReasonCode.RECEIVER_UNREACHABLE
             assert "token-in-path" not in str(error.value)
     over.set()
-
-
-async def test_a_setting_that_is_no_network_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match=r"http\.allow_private"):
-        async with outbound.connect(HttpSettings(allow_private=("intranet",))):
-            pass

@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 import pytest
 
-from genesys_sync.errors import ConfigurationError, LedgerError, LedgerLocked, LedgerTooNew, ReasonCode
+from genesys_sync.errors import ConfigurationError, LedgerError, LedgerLocked, LedgerMisplaced, LedgerTooNew, ReasonCode
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import DeliveryState, Verdict
 from genesys_sync.testing import FakeClock
@@ -217,9 +217,10 @@ async def test_a_folder_in_the_place_of_the_file_is_one_clear_sentence(url: str,
 
 async def test_a_file_in_the_place_of_the_folder_is_one_clear_sentence(url: str, location: Path, clock: FakeClock) -> None:
     location.parent.write_text("a file")
-    with pytest.raises(LedgerError, match="cannot be opened"):
+    with pytest.raises(LedgerMisplaced, match=r"DATA_DIR_UNSAFE: .* cannot be opened") as misplaced:
         async with open_ledger(url, clock=clock):
             pass
+    assert misplaced.value.exit_code == 78
 
 
 UNPRIVILEGED = """
@@ -251,6 +252,6 @@ async def test_an_unwritable_folder_is_one_clear_sentence(url: str) -> None:
         Path(folder).chmod(0o755)
         command = [sys.executable, "-c", UNPRIVILEGED, url, f"sqlite:///{folder}/ledger.db"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.startswith("LedgerError the ledger at")
+    assert said.startswith("LedgerMisplaced ledger.url: DATA_DIR_UNSAFE: the ledger at")
     assert "Permission denied" in said
     assert "must be writable for user id 65534" in said

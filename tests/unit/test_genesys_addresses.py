@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from genesys_sync.addresses import AddressRefused, guarded_socket_factory, is_public, parse_address, parse_networks
-from genesys_sync.errors import ConfigurationError, PermanentError, ReasonCode
+from genesys_sync.addresses import AddressRefused, guarded_socket_factory, is_public, parse_address, parse_network
+from genesys_sync.errors import PermanentError, ReasonCode
 from genesys_sync.genesys.media import HostRule
 from genesys_sync.services import MediaUrl
 from genesys_sync.settings import GenesysSettings
@@ -47,11 +47,11 @@ def test_a_socket_is_made_for_an_allowed_one() -> None:
     guarded_socket_factory(is_public)((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 443))).close()
 
 
-def test_networks_are_read_and_every_fault_is_told() -> None:
-    assert [str(network) for network in parse_networks(["10.1.2.3/8", "::1"], "http.allow_private")] == ["10.0.0.0/8", "::1/128"]
-    with pytest.raises(ConfigurationError) as error:
-        parse_networks(["10.0.0.0/40", "::1", "intranet"], "http.allow_private")
-    assert len(error.value.problems) == 2
+def test_networks_are_read_single_addresses_too() -> None:
+    assert [str(parse_network(text)) for text in ("10.1.2.3/8", "::1")] == ["10.0.0.0/8", "::1/128"]
+    for text in ("10.0.0.0/40", "intranet"):
+        with pytest.raises(ValueError, match="is not a network: write an address with its prefix length"):
+            parse_network(text)
 
 
 CLOUD = HostRule(GenesysSettings(region="us_east_1").media_hosts, api="https://api.mypurecloud.com")

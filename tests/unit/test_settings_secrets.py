@@ -56,7 +56,7 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n"])
 def test_an_empty_secret_is_refused(tmp_path: Path, text: str) -> None:
-    assert fault(settings(file(tmp_path / "id"), file(tmp_path / "secret", text))).endswith("secret is empty")
+    assert fault(settings(file(tmp_path / "id"), file(tmp_path / "secret", text))).endswith("secret is empty; write the secret into it")
 
 
 def test_both_files_faults_are_told(tmp_path: Path) -> None:

@@ -193,7 +193,8 @@ def _credentials(credentials: Credentials) -> Finding:
         return warn(
             "credentials", "the OAuth client comes from the environment, which other processes of this user can read: use LoadCredential="
         )
-    return ok("credentials", f"the OAuth client comes from {credentials.source}")
+    note = "" if credentials.source == "the environment" else "; newlines at the end of its files are passed over"
+    return ok("credentials", f"the OAuth client comes from {credentials.source}{note}")
 
 
 async def _ledger(settings: Settings) -> Finding:

@@ -12,7 +12,6 @@ from typing import TypeVar
 import anyio
 
 from genesys_sync import settings as settings_module
-from genesys_sync.addresses import parse_networks
 from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ConfigurationError
@@ -54,10 +53,9 @@ def load_settings(args: argparse.Namespace) -> Settings:
 
 
 def further_faults(settings: Settings) -> list[str]:
-    """What is wrong with values that are looked at only when they are used: networks, and files that settings name."""
+    """What is wrong with values that are looked at only when they are used: files that settings name."""
     problems: list[str] = []
     for look in (
-        lambda: parse_networks(settings.http.allow_private, "http.allow_private"),
         lambda: settings_module.find_sentry_dsn(settings.sentry),
         lambda: settings_module.find_further_clients(settings.genesys),
         lambda: find_signer(settings.audit),

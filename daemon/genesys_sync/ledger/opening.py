@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from genesys_sync.errors import LedgerError, LedgerLocked
+from genesys_sync.errors import LedgerError, LedgerLocked, LedgerMisplaced
 from genesys_sync.ledger.migrate import migrate, require_current
 from genesys_sync.ledger.queries import migrations
 from genesys_sync.ledger.statements import DIALECT
@@ -60,7 +60,7 @@ def open_file(location: str, mode: Mode, *, command: str = "", vfs: str = "") ->
     with _translating(path):
         path = path.resolve()
         if path.is_dir():
-            raise LedgerError(f"the ledger at {path} cannot be opened: it is a folder; name a file in ledger.url")
+            raise LedgerMisplaced(f"ledger.url: DATA_DIR_UNSAFE: the ledger at {path} cannot be opened: it is a folder; name a file in it")
         if mode is Mode.EXCLUSIVE:
             return _open_exclusive(path, command, vfs)
         if not path.exists():

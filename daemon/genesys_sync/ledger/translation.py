@@ -8,9 +8,10 @@ from pathlib import Path
 
 import apsw
 
-from genesys_sync.errors import LedgerError, LedgerFull, LedgerLocked, LedgerSyncFailed
+from genesys_sync.errors import LedgerError, LedgerFull, LedgerLocked, LedgerMisplaced, LedgerSyncFailed
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_MISPLACED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 _READING = frozenset({apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_SHORT_READ, apsw.SQLITE_IOERR_CORRUPTFS, apsw.SQLITE_IOERR_DATA})
 _SYNCING = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
 
@@ -54,8 +55,9 @@ def translated(error: apsw.Error | OSError, path: Path, *, system_errno: int = 0
 def _from_system(error: OSError, path: Path) -> LedgerError:
     if error.errno in _NO_SPACE:
         return _full(path)
-    return LedgerError(
-        f"the ledger at {path} cannot be opened ({error.strerror}: {error.filename}): "
+    kind = LedgerMisplaced if error.errno in _MISPLACED else LedgerError
+    return kind(
+        f"ledger.url: DATA_DIR_UNSAFE: the ledger at {path} cannot be opened ({error.strerror}: {error.filename}): "
         f"its folder must be writable for user id {os.geteuid()}"
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from genesys_sync.addresses import parse_network
 from genesys_sync.units import Duration
 
 
@@ -29,6 +30,12 @@ def _named(value: object) -> object:
     return value
 
 
+def _network(value: str) -> str:
+    parse_network(value)
+    return value
+
+
+NetworkText = Annotated[str, AfterValidator(_network)]
 NamedPath = Annotated[Path, BeforeValidator(_named)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,11 @@ def _from_files(id_file: Path, secret_file: Path, source: str, *, guarded: bool)
 def read_secret(path: Path, key: str, problems: list[str], *, guarded: bool) -> str:
     """The text of a secret file without the newlines at its end; faults go into `problems`. Guarded: refused when others may read it."""
     try:
-        if guarded and path.stat().st_mode & 0o077:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder has its own sentence; whoever opened a pipe would wait for ever
+            problems.append(f"{key}: {path} is no file")
+            return ""
+        if guarded and mode & 0o077:
             problems.append(f"{key}: SECRET_EXPOSED: {path} may be read by others; chmod 600 it")
             return ""
         with path.open("rb") as file:
@@ -109,6 +114,6 @@ def read_secret(path: Path, key: str, problems: list[str], *, guarded: bool) -> 
         problems.append(f"{key}: {path}: {reason}")
         return ""
     if not text.strip():
-        problems.append(f"{key}: {path} is empty")
+        problems.append(f"{key}: {path} is empty; write the secret into it")
         return ""
     return text

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from genesys_sync.faults import nearest
-from genesys_sync.settings.base import NamedPath, PositiveDuration, Section
+from genesys_sync.settings.base import NamedPath, NetworkText, PositiveDuration, Section
 from genesys_sync.settings.redaction import RedactionSettings
 from genesys_sync.settings.regions import REGIONS
 from genesys_sync.units import Size
@@ -183,7 +183,7 @@ class DispatchSettings(Section):
 class HttpSettings(Section):
     """Requests that handlers send to other systems."""
 
-    allow_private: tuple[str, ...] = ()
+    allow_private: tuple[NetworkText, ...] = ()
 
 
 class UploadSettings(Section):

@@ -56,6 +56,7 @@ def test_b34_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None
     faulty = (
         MINIMAL + '[storage]\nrot = "x"\nroot = ""\n[feed]\nsilence = 30\nqueues = 7\n[dispatch]\nmax_crashes = "many"\nmax_crashes = 3\n'
         'drain = "-1s"\n[handlers.a]\n       concurrency = 20000\n[handlers.b]\nuse = "verify"\nconfig = { leves = "full" }\n'
+        '[http]\nallow_private = ["::1", "10.0.0.0/99"]\n'
     )
     env = {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": SECRET, "GENESYS_SYNC_LOG__LEVEL": "loud"}
     ended = command(tmp_path, faulty, "--set", "dispatch.lease=1", env=env)
@@ -72,8 +73,9 @@ def test_b34_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None
         "settings.toml:12:11 handlers.a.use: is required",
         "settings.toml:16:12 handlers.b.config.leves: unknown key; did you mean 'level'?",
         "log.level: must be 'debug', 'info', 'warning' or 'error', not 'loud' (from GENESYS_SYNC_LOG__LEVEL)",
+        "settings.toml:18:25 http.allow_private.1: '10.0.0.0/99' is not a network",
         "(from --set dispatch.lease)",
-        "CONFIG_INVALID: 12 faults in the configuration",
+        "CONFIG_INVALID: 13 faults in the configuration",
     ):
         assert sentence in ended.said
 
@@ -95,11 +97,14 @@ def test_b35_a_secret_in_the_settings_is_taken_for_exposed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("mode", "text", "sentence"),
-    [(0o644, SECRET, "SECRET_EXPOSED: "), (0o600, "", "is empty"), (0o600, "\n", "is empty")],
+    [(0o644, SECRET, "SECRET_EXPOSED: "), (0o600, "", "is empty"), (0o600, "\n", "is empty"), (0o600, None, "is no file")],
 )
-def test_b35_a_secret_that_others_can_read_or_that_is_none_is_refused(tmp_path: Path, mode: int, text: str, sentence: str) -> None:
+def test_b35_a_secret_that_others_can_read_or_that_is_none_is_refused(tmp_path: Path, mode: int, text: str | None, sentence: str) -> None:
     for name, content in (("id", "id"), ("secret", text)):
-        (tmp_path / name).write_text(content)
+        if content is None:
+            os.mkfifo(tmp_path / name)
+        else:
+            (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(mode)
     ended = command(tmp_path, MINIMAL + 'genesys.client_id_file = "id"\ngenesys.client_secret_file = "secret"\n', env={})
     assert ended.code == 78
@@ -112,6 +117,14 @@ def test_b36_an_archive_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     ended = command(tmp_path, MINIMAL + 'storage.root = "./file/archive"\nhealth.listen = "127.0.0.1:0"\n')
     assert ended.code == 78
     assert "storage.root: DATA_DIR_UNSAFE: " in ended.said
+
+
+@pytest.mark.parametrize("ledger", ["./file/state/ledger.db", "."])
+def test_b36_a_ledger_that_cannot_be_made_is_named(tmp_path: Path, ledger: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ended = command(tmp_path, MINIMAL + f'ledger.url = "sqlite:///{ledger}"\nhealth.listen = "127.0.0.1:0"\n')
+    assert ended.code == 78
+    assert "ledger.url: DATA_DIR_UNSAFE: the ledger at " in ended.said
 
 
 def test_b36_what_is_allowed_to_be_unsafe_shows_in_health_and_metrics(tmp_path: Path) -> None:

@@ -170,3 +170,8 @@ async def test_a_document_that_is_no_transcript_is_withheld(handler_harness: Mak
             with pytest.raises(PermanentError) as raised:
                 await harness.handle(make_event("transcript.archived", body={**event.body, "transcript": described}))
             assert raised.value.code is ReasonCode.REDACTION_FAILED
+        enormous = {**event.body["transcript"], "bytes": 200 << 20}
+        with pytest.raises(PermanentError, match="it is larger than 64 MiB") as raised:
+            await harness.handle(make_event("transcript.archived", body={**event.body, "transcript": enormous}))
+        assert raised.value.code is ReasonCode.REDACTION_FAILED
+        assert everything(harness, under="redacted/") == b""
