@@ -57,20 +57,20 @@ def caveats(
         off = f"{abs(round(clock_offset.total_seconds()))} s {'behind' if clock_offset > timedelta(0) else 'ahead of'} the platform's"
         found.append((Caveat.CLOCK_OFF, f"this machine's clock is {off}: gaps may be noted at the wrong times"))
     if open_gaps:
-        found.append((Caveat.GAPS_OPEN, f"{open_gaps} gaps within the time are not closed yet"))
+        found.append((Caveat.GAPS_OPEN, f"gaps within the time that are not closed yet: {open_gaps}"))
     if sensitive is False:
         sentence = f"{permission} is missing: the platform leaves out recordings with redacted parts without a word"
         found.append((Caveat.PERMISSION_MISSING, sentence))
     elif sensitive is None:
         found.append((Caveat.PERMISSION_NOT_PROVED, f"whether the client holds {permission} is not proved"))
     if forbidden := sum(count for (state, reason), count in tally.reasons.items() if _forbidden(state, reason)):
-        sentence = f"{forbidden} were given up because a permission was missing: grant it, then dead-letters replay"
+        sentence = f"given up because a permission was missing: {forbidden}; grant it, then dead-letters replay"
         found.append((Caveat.GIVEN_UP_FORBIDDEN, sentence))
     if doubtful := tally.variants.total() - tally.variants[WHOLE]:
-        sentence = f"{doubtful} archived recordings may be redacted variants: {permission} was not proved when they were fetched"
+        sentence = f"recordings that may be redacted variants: {doubtful}; {permission} was not proved when they were fetched"
         found.append((Caveat.VARIANT_NOT_WHOLE, sentence))
     if tally.looking:
-        found.append((Caveat.STILL_LOOKING, f"the recordings of {tally.looking} conversations are still being looked for"))
+        found.append((Caveat.STILL_LOOKING, f"conversations whose recordings are still being looked for: {tally.looking}"))
     return found
 
 

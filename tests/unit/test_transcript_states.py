@@ -103,7 +103,7 @@ def test_table_json_and_csv_tell_the_same(capsys: pytest.CaptureFixture[str]) ->
     assert [(row["communicationId"], row["state"]) for row in rows] == [(item["communicationId"], item["state"]) for item in told["items"]]
     show(report, limit=20)
     shown = capsys.readouterr().out
-    assert "2 transcripts are still on their way" in shown
+    assert "transcripts still on their way: 2" in shown
     assert "transcripts missing:" in shown
     assert "communication m3 of conversation c3" in shown
 

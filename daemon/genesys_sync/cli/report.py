@@ -142,9 +142,9 @@ def verdict(report: Report) -> list[str]:
     tally = report.tally
     told = [sentence for _, sentence in report.caveats]
     if tally.unfinished:
-        told.append(f"{tally.unfinished} are still on their way")
+        told.append(f"recordings still on their way: {tally.unfinished}")
     if tally.states[State.UNEXPLAINED]:
-        told.append(f"{tally.states[State.UNEXPLAINED]} are unexplained")
+        told.append(f"unexplained: {tally.states[State.UNEXPLAINED]}")
     told += report_transcripts.verdict(report.transcripts)
     return ["NOT proved", *told]
 

@@ -44,9 +44,9 @@ def verdict(transcripts: Transcripts) -> list[str]:
     """What stands against the word "complete", each in a sentence. Pure."""
     told = []
     if transcripts.tally.unfinished:
-        told.append(f"{transcripts.tally.unfinished} transcripts are still on their way")
+        told.append(f"transcripts still on their way: {transcripts.tally.unfinished}")
     if unexplained := transcripts.tally.states[TranscriptState.UNEXPLAINED]:
-        told.append(f"{unexplained} transcripts are unexplained")
+        told.append(f"transcripts unexplained: {unexplained}")
     return told
 
 
