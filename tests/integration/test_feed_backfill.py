@@ -153,6 +153,23 @@ async def test_what_another_process_asks_for_is_noticed(tmp_path: Path, until: U
         daemon.cancel_scope.cancel()
 
 
+async def test_what_was_missed_does_not_wait_for_an_operators_day_that_takes_the_platform_an_hour(tmp_path: Path, until: Until) -> None:
+    """A details job of last month hangs; a gap of just now is closed and the recent time is compared meanwhile."""
+    clock, platform = FakeClock(NOW), OneADay()
+    platform.hangs_at = NOW - 10 * DAY
+    async with open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock) as ledger, anyio.create_task_group() as daemon:
+        await ledger.open_gap(from_ms=NOW_MS - 11 * DAY_MS, to_ms=NOW_MS - 10 * DAY_MS, cause=OPERATOR)
+        running = backfill(platform, ledger, clock)
+        daemon.start_soon(running.run)
+        await until(lambda: platform.hanging)
+        asked = len(platform.pieces)
+        missed = await ledger.open_gap(from_ms=NOW_MS - 60_000, to_ms=NOW_MS, cause="silent")
+        with anyio.fail_after(10):
+            while (await ledger.gap(missed)).closed_ms is None or len(platform.pieces) < asked + 2:  # type: ignore[union-attr]  # it is there
+                await clock.advance(60)
+        daemon.cancel_scope.cancel()
+
+
 def gap(number: int, start: int, end: int, cause: str = "silence", up_to: int | None = None) -> Gap:
     return Gap(number, start, end, cause, None, up_to)
 

@@ -5,7 +5,7 @@ lags behind; no sooner, for each window costs requests, and no recording is ther
 back-filled copies of one conversation's end have one id; the ledger records it once.
 
 A gap is worked off in pieces of a day at most, and each finished piece is noted in the ledger, so that a restart goes on where it
-was. What an operator asks for (`backfill --from --to`) is such a gap too, of a cause of its own; what was missed comes before it.
+was. What an operator asks for (`backfill --from --to`) is such a gap too, of a cause of its own; what was missed does not wait for it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,6 @@ class Backfill:
         self._in_haste = in_haste
         self._overlap_ms = _ms(settings.backfill_overlap)
         self._wake = anyio.Event()
-        self._paging = anyio.Lock()
         self.open_gaps = 0
         self.refused = ""
         """Why the platform refuses back-fill, in one sentence; empty while it does not."""
@@ -133,10 +132,12 @@ class Backfill:
         self._wake.set()
 
     async def run(self) -> None:
-        """Work gaps off and reconcile, until cancelled."""
+        """Work gaps off, reconcile, and do what operators ask for, until cancelled. Each goes on by itself: a details job for a day of last
+        month may take the platform an hour, and what was missed just now does not wait for it."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._close_gaps)
             group.start_soon(self._reconcile)
+            group.start_soon(self._do_what_is_asked)
 
     async def work_off(self, gap_ids: Collection[int]) -> None:
         """Return when these gaps are closed: for a process that does nothing else, without `start` and `run`."""
@@ -148,11 +149,17 @@ class Backfill:
     async def _close_gaps(self) -> None:
         while True:
             self._wake = anyio.Event()
-            gaps = await self._ledger.gaps()
-            self._show(sum(gap.cause != OPERATOR for gap in gaps))
-            wait = await self._close_some(gaps)
+            missed = [gap for gap in await self._ledger.gaps() if gap.cause != OPERATOR]
+            self._show(len(missed))
+            wait = await self._close_some(missed)
             if wait is not None:
                 await self._wait(wait)
+
+    async def _do_what_is_asked(self) -> None:
+        while True:
+            wait = await self._close_some([gap for gap in await self._ledger.gaps() if gap.cause == OPERATOR])
+            if wait is not None:
+                await self._clock.sleep(wait)
 
     async def _close_some(self, gaps: Sequence[Gap]) -> float | None:
         """Page one piece, if there is one whose time has come, and note in the ledger what it covers; otherwise the seconds to wait."""
@@ -201,8 +208,8 @@ class Backfill:
         await self._page(now - _ms(window), now, _Count())
 
     async def _page(self, from_ms: int, to_ms: int, count: _Count) -> None:
-        """Everything that ended in the interval is in the ledger afterwards. One paging at a time: the rate budget is shared."""
-        async with self._paging, _closing(self._records(from_ms, to_ms)) as records:
+        """Everything that ended in the interval is in the ledger afterwards."""
+        async with _closing(self._records(from_ms, to_ms)) as records:
             batch: list[Event] = []
             count.found = 0
             async for record in records:
