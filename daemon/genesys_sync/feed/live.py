@@ -32,6 +32,8 @@ from genesys_sync.transcripts.live import read_message
 QUEUE_BYTES: Final = 4 << 20
 """Of frames that wait; from half of it on guesses are let go."""
 TICK: Final = 1.0
+_SHARE: Final = 4
+"""Writing down what is held rests for so many times as long as it took: a fifth of the thread's time at most."""
 _BATCH: Final = 200
 _EVENT_BYTES: Final = 600
 _LAST_WORDS: Final = 3.0
@@ -78,6 +80,7 @@ class Live:
         self._working = anyio.Lock()
         """Held from the desk to the intake: what is written down in between would miss what is on its way."""
         self._unwritten = ""
+        self._rests_until = 0.0
 
     @property
     def full(self) -> bool:
@@ -130,7 +133,7 @@ class Live:
                 while self._waiting:
                     await self._turn()
                 self._tell(await to_thread.run_sync(self._desk.close, limiter=self._thread))
-                await self._write_down()
+                await self._write_down(last=True)
             self.done.set()
 
     async def finished(self) -> None:
@@ -179,9 +182,10 @@ class Live:
         if lost:
             _log.warning("utterances_recovered", utterances=len(lost), action="none: the process before was killed while it held them")
 
-    async def _write_down(self) -> None:
-        """What is held, and what was told and is not committed yet, outlives the process from now on."""
-        if not self._held.kept:
+    async def _write_down(self, *, last: bool = False) -> None:
+        """What is held, and what was told and is not committed yet, outlives the process from now on; unless it did so a moment ago."""
+        began = self._clock.monotonic()
+        if not self._held.kept or (began < self._rests_until and not last):
             return
         async with self._working:
             if self._intake.empty:
@@ -191,6 +195,8 @@ class Live:
         if error and error != self._unwritten:
             _log.warning("held_utterances_not_written", error=error, action="a kill loses those that are held")
         self._unwritten = error
+        now = self._clock.monotonic()
+        self._rests_until = now + _SHARE * (now - began)
 
     def _tell(self, told: Sequence[Told]) -> None:
         now = self._clock.now()
