@@ -290,7 +290,7 @@ async def check_handlers(
                 yield ok("handlers", f"{loaded.name}: its own check needs the platform, and is left out")
             except GenesysSyncError as error:
                 for finding in failures("handlers", error):
-                    named = finding.sentence.startswith(f"handlers.{loaded.name}.")
+                    named = finding.sentence.startswith((f"handlers.{loaded.name}.", f"handlers.{loaded.name}: "))
                     yield finding if named else replace(finding, sentence=f"handlers.{loaded.name}: {finding.sentence}")
             except TimeoutError:
                 yield fail("handlers", f"handlers.{loaded.name}: its check did not end within {PROBE_SECONDS:.0f} s", EX_UNAVAILABLE)
