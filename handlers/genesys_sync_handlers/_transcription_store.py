@@ -17,7 +17,7 @@ import orjson
 from anyio import to_thread
 
 from genesys_sync.plugin import Event, Heard, Provider, Services, Transcribed, TranscriptionRequest, answer_key, iso, work_folder
-from genesys_sync.transcripts import FORMS, Form, Transcript, align, alone_on_their_side, name_speakers, people_of, written
+from genesys_sync.transcripts import FORMS, Form, Transcript, align, alone_on_their_side, in_channels, name_speakers, people_of, written
 from genesys_sync_handlers._analytics import recording_began
 from genesys_sync_handlers._keys import provided_key, sidecar_key
 from genesys_sync_handlers._times import parse_iso
@@ -67,8 +67,9 @@ class KnownJob:
 class TranscriptionStore:
     """Everything that the handler does with files."""
 
-    def __init__(self, services: Services, *, forms: Sequence[Form], names: bool) -> None:
+    def __init__(self, services: Services, *, forms: Sequence[Form], names: bool, channels: Mapping[str, int]) -> None:
         self._services = services
+        self._channels = dict(channels)
         self._names = names
         self._storage = services.storage
         self._forms = tuple(form for form in FORMS if form != "json" and form in forms)
@@ -86,7 +87,7 @@ class TranscriptionStore:
         """The transcript is in the archive; what `transcript.archived` says. The same result gives the same bytes. Raises
         TranscriptUnreadable."""
         heard = await to_thread.run_sync(provider.read, result.document)
-        transcript = transcript_of(work.request, heard)
+        transcript = in_channels(transcript_of(work.request, heard), self._channels)
         if self._names:
             transcript = named(transcript, await self._read(work.recording_sidecar))
         raw = await self._write(work.key("raw.json"), result.document)

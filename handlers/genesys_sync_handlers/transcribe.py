@@ -66,6 +66,8 @@ class TranscribeConfig(HandlerConfig):
     speaker_labels   whether the provider is to tell speakers apart
     phrases     words that are likely to be said, such as names of products; nothing personal
     product     a product of the platform's that the organisation must have, by its id; empty: none in particular
+    channels    in which channel of the recordings, from 0, each side is heard: speakers whom the provider knows by their channel are
+                of that side, and those it knows by their side are heard in that channel
     names       whether the names of those who took part, as the archive knows them, are written into transcripts
     memory      what the process may use that measures a file
     """
@@ -85,6 +87,7 @@ class TranscribeConfig(HandlerConfig):
     speaker_labels: bool = True
     phrases: Annotated[tuple[str, ...], Field(max_length=500)] = ()
     product: str = ""
+    channels: dict[Literal["internal", "external"], Annotated[int, Field(ge=0, le=63)]] = Field(default={})
     names: bool = True
     memory: Size = 1 << 30
 
@@ -110,7 +113,9 @@ class Transcribe(Handler[TranscribeConfig]):
     async def running(self, services: Services) -> AsyncGenerator[None]:
         """Holds the process that measures files, started when first needed."""
         self._services = services
-        self._store = TranscriptionStore(services, forms=self.config.forms, names=self.config.names)
+        self._store = TranscriptionStore(
+            services, forms=self.config.forms, names=self.config.names, channels=dict(self.config.channels.items())
+        )
         self._inspectors = Inspectors(workers=min(2, os.cpu_count() or 1), memory=self.config.memory)
         try:
             yield

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from genesys_sync.transcripts import Segment, Speaker, Transcript
+from genesys_sync.transcripts import Segment, Speaker, Transcript, in_channels
 from genesys_sync_handlers._transcription_store import named
 
 FIRST, SECOND = ("Ann First", "u1"), ("Bob Second", "u2")
@@ -65,3 +65,24 @@ def test_speakers_that_are_of_no_side_and_recordings_of_which_nothing_is_noted_k
     assert names(named(spoken(("speaker_0", 20)), CALL)) == [None]
     for nothing in ({}, {"conversation": None}, {"conversation": {"participants": [None, {"sessions": 1}]}, "sessionId": 4}):
         assert names(named(spoken(("internal", 20)), orjson.loads(orjson.dumps(nothing)))) == [None]
+
+
+def test_whose_channel_is_known_is_of_that_side_and_what_contradicts_itself_may_be_any() -> None:
+    channels = {"external": 0, "internal": 1}
+    told = [("speaker_0", 0), ("speaker_1", 1), ("speaker_2", 5), ("speaker_3", None), ("external", None), ("internal", 1), ("external", 1)]
+    segments = tuple(
+        Segment(index=n, speaker=Speaker(label=label, channel=channel), text="x", start=20.0, end=22.0)
+        for n, (label, channel) in enumerate(told)
+    )
+    placed = in_channels(Transcript(conversation_id="c", source="speech", segments=segments), channels)
+    assert [(one.speaker.label, one.speaker.channel) for one in placed.segments] == [
+        ("external", 0),
+        ("internal", 1),
+        ("speaker_2", 5),
+        ("speaker_3", None),
+        ("external", 0),
+        ("internal", 1),
+        ("external", None),
+    ]
+    assert names(named(placed, CALL))[:4] == ["Cy", "Ann First", None, None]
+    assert in_channels(placed, {}) == placed

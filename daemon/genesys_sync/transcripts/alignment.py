@@ -71,12 +71,18 @@ def _aligned(segment: Segment, marks: Sequence[Mark], midpoints: Sequence[float]
 
 
 def in_channels(transcript: Transcript, channels: Mapping[str, int]) -> Transcript:
-    """The transcript in which the speakers of these labels are heard in these channels, from 0."""
-    found = tuple(
-        replace(one, speaker=replace(one.speaker, channel=channels.get(one.speaker.label, one.speaker.channel)))
-        for one in transcript.segments
-    )
-    return replace(transcript, segments=found)
+    """The transcript in which the speakers of these labels are heard in these channels, from 0; and those who are of no side by their
+    label, and heard in one of them, have its label. Where transcript and channels contradict each other it may be any channel."""
+    labels = {channel: label for label, channel in channels.items()}
+    return replace(transcript, segments=tuple(_placed(one, channels, labels) for one in transcript.segments))
+
+
+def _placed(segment: Segment, channels: Mapping[str, int], labels: Mapping[int, str]) -> Segment:
+    speaker = segment.speaker
+    if speaker.channel is not None and not _sides(speaker.label):
+        return replace(segment, speaker=replace(speaker, label=labels.get(speaker.channel, speaker.label)))
+    wanted = channels.get(speaker.label, speaker.channel)
+    return replace(segment, speaker=replace(speaker, channel=wanted if speaker.channel in (None, wanted) else None))
 
 
 def name_speakers(transcript: Transcript, people: Sequence[Participant]) -> Transcript:
