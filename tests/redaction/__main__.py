@@ -28,6 +28,7 @@ WRITTEN = {
     "set C": "unseen_c.txt",
     "set D": "unseen_d.txt",
     "set E": "unseen_e.txt",
+    "set F": "unseen_f.txt",
 }
 SEEDS = (1, 20261121)
 NOISE_SEEDS = (71, 1009)

@@ -66,7 +66,9 @@ _INTRODUCTION: Final = re.compile(
 _BETWEEN: Final = frozenset(
     {"of", "the", "and", "in", "is", "it's", "let", "me", "see", "hold", "on", "so", "um", "uh", "yes", "de", "del"}
 )
-_ASIDE: Final = r"(?:um|uh|so|hold on|let me see|eh|este|a ver|un momento|äh|ähm|also|moment|euh|attendez|voyons|alors)"
+_ASIDE: Final = (
+    r"(?:um|uh|so|hold on|let me see|i think|i believe|looks like|eh|este|a ver|un momento|äh|ähm|also|moment|euh|attendez|voyons|alors)"
+)
 _LAST_DOT: Final = re.compile(rf".*\b(?:dot|point|punkt|punto|punt|ponto)\s+(?:{_ASIDE}\s+)*[^\W_]+", re.DOTALL)
 _IS: Final = re.compile(r"\b(?:is|it's|ist|lautet|est|es|c'est)\b")
 _GOES_ON: Final = re.compile(rf"[\s,.-]*(?:(?:{_ASIDE}|i mean|correction|make that|sorry|no wait)\b[\s,.-]*)*")
@@ -88,6 +90,7 @@ _MOST_OTHERS: Final = 2  # words of a turn with a part of the answer that are no
 _MOST_PIECE: Final = 24  # words of one part of an address
 _YEAR: Final = 4  # digits from which on a date is complete
 _MOST_WORD: Final = 24  # characters of a number's word
+_MOST_BEGINNING: Final = 4  # words of an address that goes on in another turn
 _MOST_TOKEN: Final = 2  # of one without any joint
 
 
@@ -112,7 +115,7 @@ def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
                 break
             if not pieces and _LEADING_JOINT.match(turn.low) and (begun := said.get(stream.speakers[turn.segment])) is not None:
                 told = stream.low[slice(*begun)]  # "priya" · "okay" · "dot k at …"
-                pieces += [place for place in said.values() if stream.low[slice(*place)] == told]
+                pieces += sorted(place for place in said.values() if stream.low[slice(*place)] in told)
             if (begun := _short_answer(stream, turn)) is not None:
                 said[stream.speakers[turn.segment]] = begun
             if own and (_JOINT.search(turn.low) or (pieces and len(turn.words) <= _MOST_TOKEN)):
@@ -135,9 +138,9 @@ def find_asked_emails(stream: Stream, hidden: Hidden) -> None:
 
 
 def _short_answer(stream: Stream, turn: _Turn) -> tuple[int, int] | None:
-    """What a turn says beside confirmations, where that is a word or two: they may begin an address."""
+    """What a turn says beside confirmations, where that is little: it may begin an address."""
     own = [word for word in _WORD.finditer(turn.low) if word.group() not in SOFT]
-    if not 1 <= len(own) <= _MOST_TOKEN or turn.start != stream.starts[turn.segment]:
+    if not 1 <= len(own) <= _MOST_BEGINNING or turn.start != stream.starts[turn.segment]:
         return None
     return turn.start + own[0].start(), turn.start + own[-1].end()
 
@@ -146,9 +149,10 @@ def find_asked_dates(stream: Stream, hidden: Hidden) -> None:
     """Adds what is left of dates of birth; when numbers have been found."""
     anchors = [(name.end(), "") for name in _names(stream.low, _BORN, _BORN_HINTS)]
     anchors += [(one.end, one.value) for one in hidden.findings if one.type == types.DATE_OF_BIRTH and len(one.value) < _YEAR]
+    ends = {one.end for one in hidden.findings}
     for end, value in sorted(anchors):
         pieces: list[tuple[int, int]] = []
-        begun = any(one.end == end for one in hidden.findings)
+        begun = end in ends
         digits, dated, speaker = value, begun, -1
         for turn in _turns(stream, hidden, end, _BORN):
             atoms = [atom for atom in atoms_of(turn.low) if atom.sound.kind in _DATES]
@@ -247,9 +251,9 @@ def _turns(stream: Stream, hidden: Hidden, position: int, name: re.Pattern[str])
     first = stream.segment_at(max(position - 1, 0))
     for segment in range(first, min(first + _MOST_SEGMENTS, len(stream.starts))):
         start, end = max(stream.starts[segment], position), stream.end_of(segment)
-        low = stream.low[start:end]
-        if hidden.overlaps(start, end) or name.search(low) is not None:
+        if hidden.overlaps(start, end) or name.search(stream.low, start, end) is not None:
             return
+        low = stream.low[start:end]
         yield _Turn(segment, start, low, _WORD.findall(low))
 
 

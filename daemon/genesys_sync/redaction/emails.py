@@ -57,6 +57,7 @@ _WRITTEN_BEFORE: Final = re.compile(r"[^\W_][\w.+-]{0,60}[.+_-]$")
 _LONGEST_NAME: Final = 64  # characters
 _MOST_NAMES: Final = 3  # words of a name, before its last
 _MOST_DOMAIN: Final = 8
+_THAT: Final = frozenset({"that's", "thats", "it's"})
 _FOR: Final = (("for",), ("like",), ("wie",), ("comme",), ("de",))
 _AS_IN: Final = (("as", "in"), ("like", "in"), ("is", "for"))
 
@@ -162,6 +163,9 @@ def _local(words: list[str], at: int) -> int | None:
             joined = True
         elif explained := _explained(words, first):
             first -= explained - 1
+            joined = True
+        elif len(word) == 1 and before in _THAT and first > 1 and words[first - 2] == word:  # "dot w that's w like whiskey"
+            first -= 1
             joined = True
         elif _spelled(word):
             numeral = len(word) > 1 and word not in SPELLING

@@ -7,6 +7,7 @@ from typing import Final
 
 from genesys_sync.redaction import findings as types
 from genesys_sync.redaction.findings import Finding, Hidden
+from genesys_sync.redaction.labels import names_anything
 from genesys_sync.redaction.lexicon import SOFT, SOUNDS, SPELLING, word_set
 from genesys_sync.redaction.stream import Stream
 
@@ -117,6 +118,8 @@ def _spelled_after(stream: Stream, hidden: Hidden, position: int) -> list[tuple[
         if letters is None and word in _COUNTRIES and _NUMBER_NEXT.match(stream.low, end):
             letters = word  # "de 89"
         if letters is None or stream.low[start - 1] in "'\u2019":
+            if names_anything(word) and _ASKED.match(word) is None:
+                break
             others += bool(stretches) and word not in SOFT
             joined = False
             continue

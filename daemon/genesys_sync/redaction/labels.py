@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from genesys_sync.redaction import findings as types
-from genesys_sync.redaction.lexicon import SOFT, UNITS
+from genesys_sync.redaction.lexicon import ASIDES, UNITS
 from genesys_sync.redaction.spoken import WORD
 
 LONG: Final = 12
@@ -51,7 +51,7 @@ BENIGN: Final = "BENIGN"
 _BENIGN: Final = (
     r"(?<!in )order\w*|tickets?|(?<!in )cases?|ip(?: address)?|reference|ref|tracking|confirmation|invoices?|serial|booking|reservation|"
     r"rooms?|flight|model|parts?|sku|error|versions?|pages?|"
-    r"(?:claim|incident|request|transaction|receipt|quote|voucher|barcode|catalogu?e?|batch|lot|shipment|parcel|package|delivery|job|meter|vin|"
+    r"(?:che(?:ck|que)|claim|incident|request|transaction|receipt|quote|voucher|barcode|catalogu?e?|batch|lot|shipment|parcel|package|delivery|job|meter|vin|"
     r"purchase|asset|queue|conference|meeting) (?:number|no|id|code)|vin|item|product|bestell\w*|"
     r"auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
 )
@@ -138,19 +138,21 @@ def is_quantity(low: str, start: int, end: int) -> bool:
     )
 
 
-_TIMED: Final = re.compile(r"\b(?:at|since|until|till|between|by|around)\W{1,2}$")
-_AFTERWARDS: Final = 4
+_TIMED: Final = re.compile(
+    r"\b(?:at|since|until|till|between|by|around|(?:balance|total|amount|charge|payment|bill|fee|price|cost|rate) (?:of|is|was))\W{1,2}$"
+)
+_AFTERWARDS: Final = 1
 """Words after which what was asked for, and was given, is no longer talked of."""
 
 
 def is_over(tail: str, low: str, start: int, end: int) -> bool:
     """Whether the short number at [start, end) of `low` is a time or a quantity, or comes when what is named in `tail` was told already."""
-    if UNIT_AFTER.match(low, end) or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) or _TIMED.search(low, max(start - 10, 0), start):
+    if UNIT_AFTER.match(low, end) or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) or _TIMED.search(low, max(start - 16, 0), start):
         return True
     since = tail.rpartition("\0")
     if not since[1] or names_anything(since[2]) or corrects(since[2]):
         return False
-    return sum(word not in SOFT for word in WORD.findall(since[2])) > _AFTERWARDS
+    return sum(word not in ASIDES for word in WORD.findall(since[2])) > _AFTERWARDS
 
 
 def is_no_beginning(low: str, position: int) -> bool:

@@ -22,6 +22,8 @@ _LETTERS_BEFORE: Final = re.compile(r"(?<!['\u2019])(?:\b(?:[b-hj-z]|[A-Z]{1,4})
 _GLUED_BEFORE: Final = re.compile(r"(?:\bplus |[a-z]{1,4}[-/]?|[(+]{1,2})$")
 _GLUED_AFTER: Final = re.compile(r"[a-z]{1,4}\b(?!')")
 _ALONE: Final = frozenset({types.SSN, types.CVV, types.CODE})
+_LAST: Final = 4
+_LAST_FOUR: Final = re.compile(r"\b(?:last|final) (?:four|4)\b")
 _PART_OF: Final = frozenset({types.DATE_OF_BIRTH, types.EXPIRY})
 
 
@@ -34,7 +36,8 @@ def find_numbers(stream: Stream, hidden: Hidden, regions: tuple[str, ...]) -> No
             continue
         decided = _decide(stream, hidden, chain, regions)
         kind = _asked_for(stream, hidden, chain) if decided is None else decided[0]
-        parts = [] if kind is None or kind not in COMPLETE else follows(stream, hidden, chains, place, kind)
+        whole = kind is None or kind not in COMPLETE or _is_all_that_was_asked(stream, chain)
+        parts = [] if whole or kind is None else follows(stream, hidden, chains, place, kind)
         count = sum(len(chains[part].digits) for part in (place, *parts))
         if decided is None and kind is not None and parts and count >= labels.ENOUGH:
             decided = kind, "asked_for"
@@ -44,13 +47,20 @@ def find_numbers(stream: Stream, hidden: Hidden, regions: tuple[str, ...]) -> No
             taken.update(parts)
 
 
+def _is_all_that_was_asked(stream: Stream, chain: Chain) -> bool:
+    """Four digits, where the last four were asked for."""
+    start = chain.runs[0].start
+    return len(chain.digits) == _LAST and _LAST_FOUR.search(stream.low, max(start - _LOOK_BACK // 2, 0), start) is not None
+
+
 def _asked_for(stream: Stream, hidden: Hidden, chain: Chain) -> str | None:
     """The type that a part of a number was asked for as, where it is not hidden by itself."""
     start = chain.runs[0].start
     if not is_part(stream, chain) or labels.is_no_beginning(stream.low, start):
         return None
-    kind = labels.said_before(_tail(stream, hidden, start), small=False, close=True)
-    return kind if kind in COMPLETE else None
+    tail = _tail(stream, hidden, start)
+    kind = labels.said_before(tail, small=False, close=True)
+    return kind if kind in COMPLETE and not labels.is_over(tail, stream.low, start, chain.runs[-1].end) else None
 
 
 def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ...]) -> tuple[str, str] | None:
@@ -61,7 +71,9 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
         return None
     tail = _tail(stream, hidden, first.start)
     if count < 3 and not chain.month:  # "fifty one" may be 501
-        return (types.CVV, "asked_for") if labels.said_before(tail, small=True) == types.CVV and not first.written else None
+        bare = first.start == first.core_start and last.end == last.core_end  # and no "twenty second"
+        asked = bare and not first.written and labels.said_before(tail, small=True) == types.CVV
+        return (types.CVV, "asked_for") if asked and not labels.is_over(tail, stream.low, first.start, last.end) else None
     shaped = labels.is_date_shape(stream.low[first.core_start : first.core_end])
     if count <= 8 or chain.month:
         context = labels.said_before(tail, small=True)

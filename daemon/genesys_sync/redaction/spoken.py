@@ -186,7 +186,8 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream,
     sizes = [len(atom.sound.digits) for atom in group if atom.sound.kind is not Kind.DATE]
     dictated = all(size == 1 for size in sizes) and len(sizes) > 1  # digit by digit, as no quantity is said
     dated = month and max(sizes, default=0) <= 4 and sizes.count(1) <= 4
-    scaled = any(atom.sound.kind is Kind.SCALE and i <= 2 and not atom.written for i, atom in enumerate(group))
+    said = [atom for atom in group if atom.sound.kind is not Kind.DOT]
+    scaled = any(atom.sound.kind is Kind.SCALE and i <= 2 and not atom.written for i, atom in enumerate(said))
     runs.append(
         Run(
             start=group[0].start,
