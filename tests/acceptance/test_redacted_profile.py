@@ -124,6 +124,7 @@ class Profile:
         self.platform, self.here, self.receivers = platform, here, receivers
         self.address = f"http://127.0.0.1:{port}"
         self.printed: list[bytes] = []
+        self.pages: set[str] = set()
 
     def scrape(self) -> None:
         for page in ("metrics", "readyz", "livez", "console", "console.json"):
@@ -131,8 +132,12 @@ class Profile:
                 with urllib.request.urlopen(f"{self.address}/{page}", timeout=10) as answer:
                     self.printed.append(answer.read())
             except urllib.error.HTTPError as refused:
+                assert page == "readyz", page  # it says in the same way that it is not
                 with refused:
                     self.printed.append(refused.read())
+            except urllib.error.URLError:
+                return  # it has just been started again, and does not listen yet
+            self.pages.add(page)
 
     def call(self, *words: str) -> str:
         done = self.here.call(*words)
@@ -147,7 +152,6 @@ class Profile:
             self.here.kill()
             self.here.start()
         wait(self.settled, seconds=100, what="the end of all work")
-        self.scrape()
 
     def settled(self) -> bool:
         assert self.here.process.poll() is None, self.here.log[-2000:]
@@ -156,6 +160,7 @@ class Profile:
         if not state.get("finished") or status.returncode != 0:
             return False
         self.printed.append(status.stdout.encode())
+        self.scrape()
         told = json.loads(status.stdout)
         open_work = sum(counts.get(name, 0) for counts in told["deliveries"].values() for name in ("ready", "leased"))
         ended = told["events"].get("conversation.ended", 0)
@@ -252,6 +257,7 @@ def check(profile: Profile, tmp_path: Path, *, briefly: bool) -> None:
     verified = profile.here.call("verify")
     assert verified.returncode == 0, verified.stdout
 
+    assert profile.pages >= {"metrics", "console", "console.json"}
     search = Search(planted)
     kinds = Counter(one["kind"] for one in planted)
     assert kinds["card"] >= len(transcripts) / 4, kinds
