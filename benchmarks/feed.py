@@ -37,7 +37,7 @@ from genesys_sync.ledger.base import Ledger
 from genesys_sync.metrics import Metrics
 from genesys_sync.plugin import Delivery, Done, Event, Handler, Outcome, Policy
 from genesys_sync.routing import RoutedEvent, Router
-from genesys_sync.services import MediaUrl, Services
+from genesys_sync.services import SecretUrl, Services
 from genesys_sync.settings import DispatchSettings, FeedSettings, LogSettings
 
 ORGANIZATION = "00000000-0000-4000-8000-000000000001"
@@ -81,7 +81,7 @@ def serve_frames(rate: int, seconds: float, size: int, port: Any, sent: Any) -> 
 @dataclass(frozen=True)
 class _Channel:
     id: str
-    connect_uri: MediaUrl
+    connect_uri: SecretUrl
     expires: datetime | None = None
 
 
@@ -104,7 +104,7 @@ class _Platform:
     organization_id = ORGANIZATION
 
     def __init__(self, port: int) -> None:
-        self._uri = MediaUrl(f"ws://127.0.0.1:{port}/channels/bench")
+        self._uri = SecretUrl(f"ws://127.0.0.1:{port}/channels/bench")
         self.channels = self.conversations = self.tokens = self
 
     async def queues(self) -> Sequence[_Queue]:

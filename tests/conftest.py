@@ -24,9 +24,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-def log_as_before() -> Iterator[None]:
-    """For tests that run commands, or set the log themselves: it is the process's, and the tests after them want theirs."""
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A test that runs a command sets the log, which is the process's: those after it want theirs."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield

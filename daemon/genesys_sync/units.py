@@ -38,6 +38,11 @@ def format_duration(value: timedelta) -> str:
     return f"{round(microseconds / 1000)}ms"
 
 
+def milliseconds(span: timedelta) -> int:
+    """As the ledger and `Clock.epoch_ms` count, rounded."""
+    return round(span.total_seconds() * 1000)
+
+
 def parse_size(value: object) -> int:
     """`"64KiB"`, `"2GiB"`, `"500MB"`: bytes. Raises ValueError for anything else, a bare number above all."""
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None

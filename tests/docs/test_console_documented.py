@@ -13,8 +13,8 @@ from genesys_sync.console.readings import Books
 from genesys_sync.console.serving import withheld
 from genesys_sync.health import HealthReport, readiness
 from genesys_sync.ledger.base import Counts
+from genesys_sync.overview import Overview
 from genesys_sync.settings import Settings
-from genesys_sync.standing import Standing
 from genesys_sync.testing import FakeClock
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -44,8 +44,8 @@ def test_every_key_of_the_document_is_described() -> None:
     process = Process(
         at=clock.now(), monotonic=0, started=clock.now(), readiness=readiness(WELL), feed=None, budgets=(), checkpointed_at=None
     )
-    standing = Standing(0, Counts({}, {}, None), None, (), (), "USD")
-    books = Books(standing=standing, dead={}, uploads={}, sealed=0, checkpointed=0, ledger_bytes=0, free=None)
+    overview = Overview(0, Counts({}, {}, None), None, (), (), "USD")
+    books = Books(overview=overview, dead={}, uploads={}, sealed=0, checkpointed=0, ledger_bytes=0, free=None)
     shared, own = ENDPOINTS.split("## `/console.json`")[1].split("Besides:")
     described = set(re.findall(r"^\| `(\w+)` \|", own, flags=re.MULTILINE))
     described |= set(re.findall(r"`(\w+)`", shared.split("(without `ledger`):")[1]))

@@ -17,7 +17,7 @@ from genesys_sync_simulator.platform import DEFAULT_CLIENT, assemble
 from genesys_sync_simulator.scenario_file import read
 from genesys_sync_simulator.server import running
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("log_as_before")]
+pytestmark = pytest.mark.anyio
 ARCHITECT = {
     "operation_time": "20ms",
     "flows": [

@@ -24,7 +24,7 @@ from genesys_sync_simulator.platform import DEFAULT_CLIENT, Platform, assemble
 from genesys_sync_simulator.scenario_file import read
 from genesys_sync_simulator.server import running
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("log_as_before")]
+pytestmark = pytest.mark.anyio
 Play = Callable[..., AbstractAsyncContextManager[tuple[Platform, Callable[[], Awaitable[int]]]]]
 
 

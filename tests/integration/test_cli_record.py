@@ -19,7 +19,7 @@ from genesys_sync.ledger.base import DeliveryRecord, Ledger
 from genesys_sync.routing import RoutedEvent
 from genesys_sync.testing import make_event
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("log_as_before")]
+pytestmark = pytest.mark.anyio
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 ID = "2f4a8b1e-0c3d-4e5f-8a9b-0c1d2e3f4a5b"
 ORGANIZATION = "0a0a0a0a-0000-4000-8000-000000000001"

@@ -31,10 +31,10 @@ from genesys_sync.health import HealthReport, HealthServer
 from genesys_sync.ledger import Ledger, open_ledger
 from genesys_sync.ledger.base import DeliveryState, Verdict
 from genesys_sync.metrics import Metrics
+from genesys_sync.overview import look
 from genesys_sync.routing import RoutedEvent
 from genesys_sync.sealing import Sealer
 from genesys_sync.settings import FeedSettings, Settings
-from genesys_sync.standing import look
 from genesys_sync.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -197,8 +197,8 @@ async def test_it_says_what_status_says(tmp_path: Path) -> None:
     prices = {"per_gb_month": {"archive": 0.5}}
     async with served(tmp_path, costs=prices) as here:
         shown = await here.json()
-        standing = await look(here.ledger, stream=STREAM, now_ms=here.clock.epoch_ms(), costs=here.settings.costs)
-        said = status_as_json(Status("", standing, shown["daemon"]))
+        overview = await look(here.ledger, stream=STREAM, now_ms=here.clock.epoch_ms(), costs=here.settings.costs)
+        said = status_as_json(Status("", overview, shown["daemon"]))
         del said["ledger"]
         assert {key: shown[key] for key in said} == said
         assert (shown["backlogSeconds"], shown["backlogs"]["archive"]) == (90.0, 90.0)

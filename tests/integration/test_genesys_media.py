@@ -18,7 +18,7 @@ from genesys_sync.clock import SystemClock
 from genesys_sync.errors import MediaUrlExpired, PermanentError, ReasonCode, StorageError, StorageFull, TransientError
 from genesys_sync.genesys import media
 from genesys_sync.metrics import Metrics
-from genesys_sync.services import MediaPart, MediaUrl
+from genesys_sync.services import MediaPart, SecretUrl
 from genesys_sync.settings import GenesysSettings
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +77,7 @@ async def media_store(metrics: Metrics | None = None, *, api: str = "http://127.
 
 
 def part(url: str) -> MediaPart:
-    return MediaPart(MediaUrl(f"{url}/bucket/key?X-Amz-Signature=deadbeef%2F%7E"), "audio/x")
+    return MediaPart(SecretUrl(f"{url}/bucket/key?X-Amz-Signature=deadbeef%2F%7E"), "audio/x")
 
 
 async def test_the_bytes_arrive_hashed_without_our_token_and_the_signed_url_unchanged(serve: Serve, tmp_path: Path) -> None:

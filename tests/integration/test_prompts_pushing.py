@@ -22,7 +22,7 @@ from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.routing import Router
-from genesys_sync.services import BadAudio, Downloaded, Encoding, MediaPart, MediaUrl, PromptAsset, PromptForm, PromptSound, UploadForm
+from genesys_sync.services import BadAudio, Downloaded, Encoding, MediaPart, PromptAsset, PromptForm, PromptSound, SecretUrl, UploadForm
 from genesys_sync.settings import PromptSettings
 from genesys_sync.testing.architect import FakePrompts
 from genesys_sync_handlers.prompt_audio import PromptAudio
@@ -36,7 +36,7 @@ class Served(FakePrompts):
 
     async def push(self, name: str, language: str, audio: Path, **more: Any) -> PromptAsset:
         asset = await super().push(name, language, audio, **more)
-        return replace(asset, media=MediaUrl("https://media.example.com/x"))
+        return replace(asset, media=SecretUrl("https://media.example.com/x"))
 
 
 class Audio:

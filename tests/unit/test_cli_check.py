@@ -20,8 +20,6 @@ from genesys_sync.genesys.grants import holds, permissions_of
 from genesys_sync.settings import Settings
 from genesys_sync.signing import make_key
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 TOPIC = "v2.routing.queues.{id}.conversations"
 GRANTS = {"grants": [{"role": {"policies": [{"domain": "recording", "entityName": "*", "actions": ["view", "viewSensitiveData"]}]}}]}
 PROBE = Probe("a:b:view", "do it", "GET", "/api/v2/x", absent_is_well=True)

@@ -22,8 +22,6 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent
 from genesys_sync.units import spoken
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 CONVERSATION = "5c0b1e7a-1111-2222-3333-444455556666"
 RECORDING = "8f0b1e7a-1111-2222-3333-444455556666"
 KEY = f"recordings/2026/08/01/{CONVERSATION}/{RECORDING}.ogg"

@@ -15,8 +15,6 @@ from genesys_sync.cli import main, status
 from genesys_sync.cli.execution import PIPE_CLOSED
 from genesys_sync.errors import ConfigurationError, CredentialsRefused, LedgerLocked, PortInUse
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 
 @pytest.fixture
 def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:

@@ -21,8 +21,6 @@ from genesys_sync.sealing import Sealer
 from genesys_sync.testing import make_event
 from genesys_sync.testing.samples import CONVERSATION_ID, ORGANIZATION_ID, RECORDING_ID
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 FOLDER = f"recordings/2026/08/01/{CONVERSATION_ID}"
 MEDIA, SIDECAR = f"{FOLDER}/{RECORDING_ID}.wav", f"{FOLDER}/{RECORDING_ID}.json"
 SOUND = b"RIFF and so on"

@@ -18,8 +18,6 @@ from genesys_sync.sealing import Sealer
 from genesys_sync.signing import Signer, make_key
 from genesys_sync.testing.samples import ORGANIZATION_ID
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 
 async def seal(url: str, folder: Path, signer: Signer | None, number: int) -> str:
     """One more entry, sealed and checkpointed; the checkpoint's root."""

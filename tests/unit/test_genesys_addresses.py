@@ -9,7 +9,7 @@ import pytest
 from genesys_sync.addresses import AddressRefused, guarded_socket_factory, is_public, parse_address, parse_network
 from genesys_sync.errors import PermanentError, ReasonCode
 from genesys_sync.genesys.media import HostRule
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 from genesys_sync.settings import GenesysSettings
 
 FORBIDDEN = [
@@ -67,7 +67,7 @@ LOCAL = HostRule(("*.amazonaws.com",), api="http://127.0.0.1:8080")
     ],
 )
 def test_media_come_from_hosts_on_the_list(url: str) -> None:
-    CLOUD.check(MediaUrl(url))
+    CLOUD.check(SecretUrl(url))
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,15 @@ def test_media_come_from_hosts_on_the_list(url: str) -> None:
 )
 def test_any_other_media_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(PermanentError) as error:
-        CLOUD.check(MediaUrl(url))
+        CLOUD.check(SecretUrl(url))
     assert error.value.code is ReasonCode.URL_REFUSED
     assert "key" not in str(error.value)
     assert "secret" not in str(error.value)
 
 
 def test_plain_http_is_for_this_machine_and_only_while_the_platform_is_on_it() -> None:
-    LOCAL.check(MediaUrl("http://127.0.0.1:9/key"))
-    LOCAL.check(MediaUrl("http://localhost:9/key"))
+    LOCAL.check(SecretUrl("http://127.0.0.1:9/key"))
+    LOCAL.check(SecretUrl("http://localhost:9/key"))
     for url in ("http://10.0.0.1/key", "http://bucket.s3.amazonaws.com/key", "http://localhost.evil.example/key"):
         with pytest.raises(PermanentError):
-            LOCAL.check(MediaUrl(url))
+            LOCAL.check(SecretUrl(url))

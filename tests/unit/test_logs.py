@@ -18,8 +18,6 @@ from genesys_sync import logs
 from genesys_sync.scrubbing import VALUE_LIMIT
 from genesys_sync.settings import LogSettings
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 
 class Terminal(io.BytesIO):
     def isatty(self) -> bool:

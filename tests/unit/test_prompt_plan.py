@@ -16,7 +16,7 @@ from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.prompt_rules import is_done, may_fall_back, may_have_token, prompt_of
 from genesys_sync.ledger import open_ledger
 from genesys_sync.routing import Router
-from genesys_sync.services import BadAudio, Encoding, MediaUrl, PromptAsset, PromptForm, UploadForm
+from genesys_sync.services import BadAudio, Encoding, PromptAsset, PromptForm, SecretUrl, UploadForm
 
 ORGANIZATION = "0a0a0a0a-0000-4000-8000-000000000001"
 FORM = form_text(PromptForm())
@@ -138,7 +138,7 @@ async def test_the_last_push_is_found_however_many_there_were(tmp_path: Path, pu
     ],
 )
 def test_the_token_goes_to_the_platforms_own_domain_alone(url: str, api: str, *, may: bool) -> None:
-    assert may_have_token(MediaUrl(url), api) is may
+    assert may_have_token(SecretUrl(url), api) is may
 
 
 def test_an_upload_is_done_when_the_transcode_plays_what_was_uploaded() -> None:
@@ -150,7 +150,7 @@ def test_an_upload_is_done_when_the_transcode_plays_what_was_uploaded() -> None:
 
 
 def test_the_deprecated_form_is_tried_where_the_current_one_does_not_exist() -> None:
-    asset = replace(ASSET, upload=MediaUrl("https://apps.example.com/x"))
+    asset = replace(ASSET, upload=SecretUrl("https://apps.example.com/x"))
     assert may_fall_back(PlatformRefused("gone", status=404), UploadForm.AUTO, asset)
     assert not may_fall_back(PlatformRefused("forbidden", status=403), UploadForm.AUTO, asset)
     assert not may_fall_back(PlatformRefused("gone", status=404), UploadForm.CURRENT, asset)

@@ -18,8 +18,6 @@ from genesys_sync.integrity.trail import Tampering
 from genesys_sync.settings import AuditSettings
 from genesys_sync.signing import Signer, find_signer, make_key, parse_public_key, signature_of, trusted
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 ROOT = "ab" * 32
 
 

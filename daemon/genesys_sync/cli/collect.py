@@ -24,6 +24,7 @@ from genesys_sync.reckoning import AT_ONCE, ended_between, orphans_between
 from genesys_sync.settings import FeedSettings
 from genesys_sync.transcript_states import TranscriptRoles, judge_transcripts
 from genesys_sync.transcripts import communications
+from genesys_sync.units import milliseconds
 
 _PAGINGS: Final = 3
 _PAUSE: Final = 5.0
@@ -64,7 +65,7 @@ class Collector:
         LedgerError; what else the platform refuses is a caveat of the report."""
         report = Report(window, self._clock.now(), permission=SENSITIVE, offline=self._platform is None)
         report.transcripts.expected = bool(self._transcript_roles.fetch)
-        known_until = self._clock.epoch_ms() - round(self._settings.backfill_settle.total_seconds() * 1000)
+        known_until = self._clock.epoch_ms() - milliseconds(self._settings.backfill_settle)
         if self._platform is not None:
             report.organization_id = await self._platform.identify()
             report.sensitive = await self._holds_sensitive(self._platform)

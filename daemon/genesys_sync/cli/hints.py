@@ -17,7 +17,7 @@ from genesys_sync.feed.protocol import Ending
 from genesys_sync.feed.protocol import Protocol as ConnectionProtocol
 from genesys_sync.genesys.channels import TOPICS_MAX, ChannelService
 from genesys_sync.logs import get_logger
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 from genesys_sync.settings import FeedSettings
 
 _CHANNELS_MOST: Final = 16
@@ -109,7 +109,7 @@ async def _take_back(channels: ChannelService, channel_id: str) -> None:
             _log.info("hints_not_taken_back", why=str(error))
 
 
-async def _heard(hints: Hints, uri: MediaUrl, settings: FeedSettings, clock: Clock) -> Ending:
+async def _heard(hints: Hints, uri: SecretUrl, settings: FeedSettings, clock: Clock) -> Ending:
     """Listen until the connection ends; how it did."""
     socket = await open_socket(uri, settings=settings, clock=clock)
     if isinstance(socket, Ending):

@@ -22,7 +22,7 @@ from genesys_sync.events import Event, Topic, canonical_uuid
 from genesys_sync.ledger.base import DeliveryState, Ledger
 from genesys_sync.services import Controlled, Directive, RecordingMedia, RecordingStatus
 from genesys_sync.settings import Settings
-from genesys_sync.units import parse_duration
+from genesys_sync.units import milliseconds, parse_duration
 
 if TYPE_CHECKING:
     from genesys_sync.cli.acting import Workplace
@@ -157,7 +157,7 @@ class _LeftPause:
         """Commit it. An earlier one of this conversation is withdrawn afterwards: killed in between, both stand, and the earlier counts."""
         place = self._place
         organization_id = await place.platform.identify()
-        self.due_ms = place.clock.epoch_ms() + round(self._after.total_seconds() * 1000)
+        self.due_ms = place.clock.epoch_ms() + milliseconds(self._after)
         self._event = Event.of(
             Topic.RECORDING_PAUSE_LEFT,
             occurred_at=place.clock.now(),

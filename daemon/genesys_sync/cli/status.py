@@ -12,10 +12,10 @@ from genesys_sync.cli.invocation import load_settings, run_async
 from genesys_sync.cli.output import iso, print_json, print_line, print_table
 from genesys_sync.clock import SystemClock
 from genesys_sync.ledger.base import DeliveryState
+from genesys_sync.overview import Overview
+from genesys_sync.overview import as_json as overview_as_json
+from genesys_sync.overview import look as read_overview
 from genesys_sync.settings import Settings
-from genesys_sync.standing import Standing
-from genesys_sync.standing import as_json as standing_as_json
-from genesys_sync.standing import look as standing_of
 from genesys_sync.units import spoken
 
 ANSWER_LIMIT = 64 << 10
@@ -27,7 +27,7 @@ class Status:
     """Everything that the command shows. `daemon` is the answer of `/readyz`, None when nobody answered."""
 
     ledger: str
-    standing: Standing
+    overview: Overview
     daemon: Mapping[str, Any] | None
 
 
@@ -53,8 +53,8 @@ async def _look(settings: Settings) -> Status:
 
     clock = SystemClock()
     async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
-        standing = await standing_of(ledger, stream=STREAM, now_ms=clock.epoch_ms(), costs=settings.costs)
-    return Status(settings.ledger.url, standing, await ask_daemon(settings.health.address, "/readyz"))
+        overview = await read_overview(ledger, stream=STREAM, now_ms=clock.epoch_ms(), costs=settings.costs)
+    return Status(settings.ledger.url, overview, await ask_daemon(settings.health.address, "/readyz"))
 
 
 async def ask_daemon(address: tuple[str, int], path: str) -> Mapping[str, Any] | None:
@@ -89,18 +89,18 @@ async def ask_daemon(address: tuple[str, int], path: str) -> Mapping[str, Any] |
 def as_json(status: Status) -> dict[str, Any]:
     """What programs read; durations in seconds, times as ISO 8601."""
     daemon = None if status.daemon is None else dict(status.daemon)
-    return {"ledger": status.ledger, **standing_as_json(status.standing), "daemon": daemon}
+    return {"ledger": status.ledger, **overview_as_json(status.overview), "daemon": daemon}
 
 
 def _show(status: Status) -> None:
-    standing, counts = status.standing, status.standing.counts
+    overview, counts = status.overview, status.overview.counts
     for name, value in (
         ("ledger", status.ledger),
         ("daemon", _daemon(status.daemon)),
-        ("heard up to", _watermark(standing)),
+        ("heard up to", _watermark(overview)),
         ("open gaps", counts.open_gaps),
-        ("backlog", f"the oldest due delivery has waited {spoken(standing.backlog)}" if standing.backlog else "nothing is due"),
-        ("dead letters", standing.dead_letters),
+        ("backlog", f"the oldest due delivery has waited {spoken(overview.backlog)}" if overview.backlog else "nothing is due"),
+        ("dead letters", overview.dead_letters),
     ):
         print_line(f"{name:<13} {value}")
     for handler, why in sorted(counts.parked.items()):
@@ -114,38 +114,38 @@ def _show(status: Status) -> None:
         print_table(
             ("handler", *DeliveryState, "oldest due"),
             (
-                (handler, *(states.get(state, 0) for state in DeliveryState), spoken(standing.backlog_of(handler)))
+                (handler, *(states.get(state, 0) for state in DeliveryState), spoken(overview.backlog_of(handler)))
                 for handler, states in sorted(counts.deliveries.items())
             ),
         )
-    _show_acting(standing)
+    _show_acting(overview)
 
 
-def _show_acting(standing: Standing) -> None:
-    if standing.operations:
+def _show_acting(overview: Overview) -> None:
+    if overview.operations:
         print_line()
         print_table(
             ("action", "success", "refused", "failure", "success rate", "mean", "bytes"),
             (
                 (one.operation, one.success, one.refused, one.failure, f"{one.success_rate:.1%}", f"{one.mean_seconds:.1f} s", one.bytes)
-                for one in standing.operations
+                for one in overview.operations
             ),
         )
-    if standing.storage:
+    if overview.storage:
         print_line()
         print_table(
-            ("storage class", "objects", "bytes", f"{standing.currency} a month"),
+            ("storage class", "objects", "bytes", f"{overview.currency} a month"),
             (
                 (one.storage_class, one.stored.objects, one.stored.bytes, "no price" if one.per_month is None else f"{one.per_month:.2f}")
-                for one in standing.storage
+                for one in overview.storage
             ),
         )
 
 
-def _watermark(standing: Standing) -> str:
-    if standing.watermark_ms is None:
+def _watermark(overview: Overview) -> str:
+    if overview.watermark_ms is None:
         return "nothing yet"
-    return f"{iso(standing.watermark_ms)}, {spoken(timedelta(milliseconds=standing.at_ms - standing.watermark_ms))} ago"
+    return f"{iso(overview.watermark_ms)}, {spoken(timedelta(milliseconds=overview.at_ms - overview.watermark_ms))} ago"
 
 
 def _daemon(answer: Mapping[str, Any] | None) -> str:

@@ -13,7 +13,7 @@ from genesys_sync.console.readings import Books, Day
 from genesys_sync.console.words import sentence
 from genesys_sync.events import iso
 from genesys_sync.feed.listener import FeedState
-from genesys_sync.standing import as_json
+from genesys_sync.overview import as_json
 from genesys_sync.uploading import UploadState
 
 
@@ -58,9 +58,9 @@ def document(process: Process, books: Books | None, day: Day | None, *, min_free
     unread    the ledger could not be read the last time
     """
     return {
-        **({} if books is None else as_json(books.standing)),
+        **({} if books is None else as_json(books.overview)),
         "at": iso(process.at),
-        "readAt": None if books is None else as_json(books.standing)["at"],
+        "readAt": None if books is None else as_json(books.overview)["at"],
         "unread": unread,
         "version": __version__,
         "startedAt": iso(process.started),

@@ -20,9 +20,9 @@ from genesys_sync.feed.intake import STREAM
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Fact
 from genesys_sync.logs import get_logger
+from genesys_sync.overview import Overview, look
 from genesys_sync.reckoning import ended_between, orphans_between
 from genesys_sync.settings import Settings
-from genesys_sync.standing import Standing, look
 from genesys_sync.uploading import UploadState, state_of
 
 FRESH: Final = 2.0
@@ -92,7 +92,7 @@ class Books:
     free      bytes that may still be written to the archive's disk; None where that cannot be told
     """
 
-    standing: Standing
+    overview: Overview
     dead: Mapping[tuple[str, ReasonCode], int]
     uploads: Mapping[UploadState, int]
     sealed: int
@@ -104,14 +104,14 @@ class Books:
 async def read_books(settings: Settings, clock: Clock) -> Books:
     """As `status` reads them: on a connection of its own, so that the daemon's work waits for nobody who looks. Raises LedgerError."""
     async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
-        standing = await look(ledger, stream=STREAM, now_ms=clock.epoch_ms(), costs=settings.costs)
+        overview = await look(ledger, stream=STREAM, now_ms=clock.epoch_ms(), costs=settings.costs)
         dead = await ledger.dead_reasons()
         uploads = await ledger.uploads(limit=UPLOADS)
         seal = await ledger.seal()
         checkpointed = await ledger.checkpointed()
         size = (await ledger.statistics())["file_bytes"]
     return Books(
-        standing=standing,
+        overview=overview,
         dead=dead,
         uploads=Counter(state_of(upload.asked.deliveries, upload.outcome) for upload in uploads),
         sealed=seal.size,

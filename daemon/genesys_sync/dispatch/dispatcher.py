@@ -27,6 +27,7 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
 from genesys_sync.services import Services
 from genesys_sync.settings import DispatchSettings
+from genesys_sync.units import milliseconds
 
 WRITE_LIMIT: Final = 10.0
 """Seconds that writing a verdict or a release may take while everything else is being cancelled; then the lease's end settles it."""
@@ -66,7 +67,7 @@ class Dispatcher:
         self._settings = settings
         self._worker = worker
         self.random = random
-        self._lease_ms = round(settings.lease.total_seconds() * 1000)
+        self._lease_ms = milliseconds(settings.lease)
         self._runs = Runs({loaded.name: loaded.policy.concurrency for loaded in handlers})
         self._execution = Execution(handlers=self._handlers, router=router, clock=clock, random=random)
         self._upkeep = Upkeep(

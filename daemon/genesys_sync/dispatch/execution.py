@@ -18,7 +18,7 @@ from genesys_sync.actions import Record
 from genesys_sync.audit import AuditEntry
 from genesys_sync.clock import Clock
 from genesys_sync.dispatch.registry import LoadedHandler
-from genesys_sync.dispatch.verdicts import burial_entry, cause_of, dead_lettered, is_foreseen, judge, misuse, sentence
+from genesys_sync.dispatch.verdicts import cause_of, dead_letter_entry, dead_lettered, is_foreseen, judge, misuse, sentence
 from genesys_sync.errors import ConfigurationError, HandlerNotStarted, ReasonCode, TransientError
 from genesys_sync.events import Event
 from genesys_sync.ledger.base import Claim, DeliveryState, Ledger, Verdict
@@ -161,8 +161,8 @@ class Execution:
             verdict = judge(ending, claim, loaded.policy, now_ms=now_ms, random=self._random)
             emitted = list(ending.emit) if isinstance(ending, (Done, Snooze)) else []
             if verdict.state is DeliveryState.DEAD:
-                emitted += self._buried(claim, verdict)
-                audit.append(self._burial_entry(claim, verdict))
+                emitted += self._announced(claim, verdict)
+                audit.append(self._dead_letter_entry(claim, verdict))
             self._tell(ending, claim, verdict, now_ms)
         return Finished(verdict, _outcome(ending, verdict), self._router.route(emitted), tuple(audit))
 
@@ -191,7 +191,7 @@ class Execution:
         await self._clock.sleep(STUCK_AFTER)
         _log.error("handler is stuck: it goes on although cancelled, and keeps its slot", timeout=format_duration(timeout))
 
-    def _buried(self, claim: Claim, verdict: Verdict) -> list[Event]:
+    def _announced(self, claim: Claim, verdict: Verdict) -> list[Event]:
         return dead_lettered(
             claim.event,
             handler=claim.handler,
@@ -201,9 +201,9 @@ class Execution:
             at=self._clock.now(),
         )
 
-    def _burial_entry(self, claim: Claim, verdict: Verdict) -> AuditEntry:
+    def _dead_letter_entry(self, claim: Claim, verdict: Verdict) -> AuditEntry:
         attempts = claim.attempts + verdict.counted
-        return burial_entry(claim.delivery_id, claim.handler, verdict.reason, attempts, at=self._clock.now())
+        return dead_letter_entry(claim.delivery_id, claim.handler, verdict.reason, attempts, at=self._clock.now())
 
     def _tell(self, ending: Outcome | Exception, claim: Claim, verdict: Verdict, now_ms: int) -> None:
         """The one log line of this run; a defect comes with its traceback, and so reaches the error reports too."""

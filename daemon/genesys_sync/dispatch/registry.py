@@ -23,9 +23,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from genesys_sync.errors import ConfigurationError
 from genesys_sync.events import Topic
 from genesys_sync.faults import describe, nearest
-from genesys_sync.logs import scrub
 from genesys_sync.plugin import Handler, Policy
 from genesys_sync.routing import matches
+from genesys_sync.scrubbing import scrub
 from genesys_sync.settings import HandlerSettings, Settings
 
 GROUP = "genesys_sync.handlers"

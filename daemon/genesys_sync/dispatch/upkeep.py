@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
 from genesys_sync.clock import Clock
 from genesys_sync.dispatch.registry import LoadedHandler
 from genesys_sync.dispatch.runs import Runs
-from genesys_sync.dispatch.verdicts import burial_entry, dead_lettered
+from genesys_sync.dispatch.verdicts import dead_letter_entry, dead_lettered
 from genesys_sync.errors import LedgerFull, ReasonCode
 from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Ledger
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import RoutedEvent, Router
 from genesys_sync.settings import DispatchSettings
+from genesys_sync.units import milliseconds
 
 CRASHES_OF_RESUMABLE: Final = 1000
 """In a row, of a handler whose runs go on where they were: it is not what kills the process."""
@@ -59,7 +59,7 @@ class Upkeep:
         known = (await self._ledger.counts(now_ms=now_ms)).deliveries
         for loaded in self._handlers:
             if loaded.name not in known:
-                since_ms = now_ms - _ms(loaded.policy.time_limit)
+                since_ms = now_ms - milliseconds(loaded.policy.time_limit)
                 added = await self._ledger.add_deliveries(loaded.name, loaded.topics, since_ms=since_ms, now_ms=now_ms)
                 if added:
                     _log.info("new handler receives earlier events", handler=loaded.name, deliveries=added)
@@ -92,7 +92,9 @@ class Upkeep:
         runs = [run for run in self._runs if not run.lost]
         if not runs:
             return
-        held = await self._ledger.renew([run.claim for run in runs], now_ms=self._clock.epoch_ms(), lease_ms=_ms(self._settings.lease))
+        held = await self._ledger.renew(
+            [run.claim for run in runs], now_ms=self._clock.epoch_ms(), lease_ms=milliseconds(self._settings.lease)
+        )
         renewed = {(claim.delivery_id, claim.fence): claim for claim in held}
         current = set(self._runs)
         for run in runs:
@@ -125,7 +127,7 @@ class Upkeep:
             max_crashes=self._settings.max_crashes,
             max_crashes_of=self._max_crashes_of,
             announce=announce,
-            audit=lambda record: [burial_entry(record.delivery_id, record.handler, record.reason, record.attempts, at=at)],
+            audit=lambda record: [dead_letter_entry(record.delivery_id, record.handler, record.reason, record.attempts, at=at)],
             abandoned=abandoned,
         )
         for record in returned:
@@ -150,7 +152,3 @@ class Upkeep:
         overdue_ms = 0 if counts.oldest_ready_ms is None else max(0, now_ms - counts.oldest_ready_ms)
         self._metrics.backlog_seconds.set(overdue_ms / 1000)
         self._metrics.gaps_open.set(counts.open_gaps)
-
-
-def _ms(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)

@@ -33,8 +33,9 @@ from genesys_sync.audit import AuditEntry
 from genesys_sync.errors import PermanentError, ReasonCode, StorageError, StorageFull, TransientError
 from genesys_sync.events import Event, Origin, Topic
 from genesys_sync.ledger.base import Claim, DeliveryState, Verdict
-from genesys_sync.logs import scrub
 from genesys_sync.plugin import Done, Outcome, Park, Policy, Skip, Snooze
+from genesys_sync.scrubbing import scrub
+from genesys_sync.units import milliseconds
 
 TEXT_LIMIT: Final = 300
 """Characters of an error or a note that the ledger keeps."""
@@ -184,18 +185,14 @@ def dead_lettered(event: Event, *, handler: str, delivery_id: str, reason: Reaso
     return [event.derive(Topic.DELIVERY_DEAD_LETTERED, occurred_at=at, state=delivery_id, body=body)]
 
 
-def burial_entry(delivery_id: str, handler: str, reason: ReasonCode | None, attempts: int, *, at: datetime) -> AuditEntry:
+def dead_letter_entry(delivery_id: str, handler: str, reason: ReasonCode | None, attempts: int, *, at: datetime) -> AuditEntry:
     """What the audit trail says of a dead letter."""
     facts = {"handler": handler, "reason": str(reason), "attempts": attempts}
     return AuditEntry(at=at, actor="dispatch", action="delivery.dead_letter", target=delivery_id, outcome="failure", facts=facts)
 
 
 def _limit_ms(claim: Claim, policy: Policy) -> int:
-    return claim.created_ms + _ms(policy.time_limit)
-
-
-def _ms(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)
+    return claim.created_ms + milliseconds(policy.time_limit)
 
 
 def _snoozed(snooze: Snooze, claim: Claim, policy: Policy, now_ms: int) -> Verdict:
@@ -204,14 +201,14 @@ def _snoozed(snooze: Snooze, claim: Claim, policy: Policy, now_ms: int) -> Verdi
         return Verdict(
             state=DeliveryState.DEAD, counted=False, snoozed=True, reason=ReasonCode.TIME_EXHAUSTED, error=sentence(snooze.reason)
         )
-    due_ms = min(now_ms + _ms(max(snooze.delay, SHORTEST_SNOOZE)), limit_ms)  # one last look at the limit itself
+    due_ms = min(now_ms + milliseconds(max(snooze.delay, SHORTEST_SNOOZE)), limit_ms)  # one last look at the limit itself
     return Verdict(state=DeliveryState.READY, counted=False, snoozed=True, due_ms=due_ms, note=sentence(snooze.reason))
 
 
 def _failed(error: TransientError, claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> Verdict:
     attempts = claim.attempts + 1
     dead: ReasonCode | None = None
-    due_ms = now_ms + _ms(_delay(error, attempts, policy, random))
+    due_ms = now_ms + milliseconds(_delay(error, attempts, policy, random))
     if attempts >= policy.attempts:
         dead = ReasonCode.ATTEMPTS_EXHAUSTED
     elif due_ms > _limit_ms(claim, policy):
@@ -237,7 +234,9 @@ def _delay(error: TransientError, attempts: int, policy: Policy, random: Callabl
 
 
 def _rate_limited(error: TransientError, claim: Claim, policy: Policy, now_ms: int, random: Callable[[], float]) -> Verdict:
-    wait_ms = _ms(max(error.delay, SHORTEST_SNOOZE)) if error.delay is not None else _uncounted_wait_ms(claim, policy, now_ms, random)
+    wait_ms = (
+        milliseconds(max(error.delay, SHORTEST_SNOOZE)) if error.delay is not None else _uncounted_wait_ms(claim, policy, now_ms, random)
+    )
     return Verdict(
         state=DeliveryState.READY,
         counted=False,

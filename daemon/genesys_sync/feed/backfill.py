@@ -35,6 +35,7 @@ from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 from genesys_sync.routing import Router
 from genesys_sync.settings import FeedSettings
+from genesys_sync.units import milliseconds
 
 OPERATOR: Final = "backfill:operator"
 """The cause of a gap that is none: an interval that an operator wants to be asked for (again)."""
@@ -102,7 +103,7 @@ class Backfill:
         self._random = random
         self._witness = witness
         self._in_haste = in_haste
-        self._overlap_ms = _ms(settings.backfill_overlap)
+        self._overlap_ms = milliseconds(settings.backfill_overlap)
         self._wake = anyio.Event()
         self.open_gaps = 0
         self.refused = ""
@@ -115,9 +116,9 @@ class Backfill:
         now = self._clock.epoch_ms()
         mark = await self._ledger.watermark(STREAM)
         if mark is None:
-            since, cause = now - _ms(self._settings.backfill_first), "first_start"
+            since, cause = now - milliseconds(self._settings.backfill_first), "first_start"
         elif mark > now + self._overlap_ms:  # one of the two clocks was wrong, and when the process really stopped nobody knows
-            since, cause = now - _ms(self._settings.backfill_first), "clock_stepped_back"
+            since, cause = now - milliseconds(self._settings.backfill_first), "clock_stepped_back"
         else:
             since, cause = min(mark, now), "restart"
         await self.missed(since, now, cause)
@@ -163,7 +164,7 @@ class Backfill:
 
     async def _close_some(self, gaps: Sequence[Gap]) -> float | None:
         """Page one piece, if there is one whose time has come, and note in the ledger what it covers; otherwise the seconds to wait."""
-        now, settle = self._clock.epoch_ms(), _ms(self._settings.backfill_settle)
+        now, settle = self._clock.epoch_ms(), milliseconds(self._settings.backfill_settle)
         ripe = [gap for gap in gaps if now >= gap.to_ms + settle]
         if not ripe:
             soonest = min((gap.to_ms + settle - now for gap in gaps), default=_LOOK_EVERY * 1000)
@@ -205,7 +206,7 @@ class Backfill:
 
     async def _page_recent(self, window: timedelta) -> None:
         now = self._clock.epoch_ms()
-        await self._page(now - _ms(window), now, _Count())
+        await self._page(now - milliseconds(window), now, _Count())
 
     async def _page(self, from_ms: int, to_ms: int, count: _Count) -> None:
         """Everything that ended in the interval is in the ledger afterwards."""
@@ -300,10 +301,6 @@ async def _closing(records: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]
         close = getattr(records, "aclose", None)
         if close is not None:
             await close()
-
-
-def _ms(span: timedelta) -> int:
-    return round(span.total_seconds() * 1000)
 
 
 def _moment(epoch_ms: int) -> datetime:

@@ -17,7 +17,7 @@ from genesys_sync.feed.platform import ChannelView, FeedPlatform
 from genesys_sync.feed.protocol import LONG_LIVED, REFUSED_WAIT, Cause, Ending, Next
 from genesys_sync.feed.subscriptions import Subscriptions
 from genesys_sync.logs import get_logger
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 
 CREATE_EVERY: Final = 5.0
 CREATE_PLANNED_EVERY: Final = 1.0
@@ -43,7 +43,7 @@ class OpenChannel:
     """
 
     id: str
-    uri: MediaUrl
+    uri: SecretUrl
     renew_at: float
     entry: Entry = field(repr=False)
     topics: tuple[str, ...] | None = None
@@ -173,7 +173,7 @@ class ChannelKeeper:
         entry = self._book.take_up(self._shard, topics) if first else None
         if entry is None:
             return None
-        uri, renew_in = MediaUrl(entry.uri), (entry.renew_ms - self._clock.epoch_ms()) / 1000
+        uri, renew_in = SecretUrl(entry.uri), (entry.renew_ms - self._clock.epoch_ms()) / 1000
         _log.info("channel_taken_up", host=str(uri), renew_in=round(renew_in))
         self._subscriptions.taken_up(self._shard, refused=entry.refused)
         return OpenChannel(entry.id, uri, self._clock.monotonic() + renew_in, entry, topics, foreign=True)

@@ -21,7 +21,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.feed.frames import PING, FaultCode, Frame, parse
 from genesys_sync.feed.protocol import HANDSHAKE_INVALID, PONG_WITHIN, Cause, Ending, Next, SendPing, close_ending, upgrade_ending
 from genesys_sync.feed.protocol import Protocol as ConnectionProtocol
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 from genesys_sync.settings import FeedSettings
 
 _QUEUE_FRAMES: Final = 16
@@ -56,7 +56,7 @@ class _Connect(_connect):
         return exc
 
 
-async def open_socket(uri: MediaUrl, *, settings: FeedSettings, clock: Clock) -> ClientConnection | Ending:
+async def open_socket(uri: SecretUrl, *, settings: FeedSettings, clock: Clock) -> ClientConnection | Ending:
     """The open socket, or why it did not open. The proxy is taken from the environment. No text of an exception is kept, because
     it may hold the address."""
     try:

@@ -37,11 +37,12 @@ from genesys_sync.metrics import Metrics
 from genesys_sync.redaction import Redactor
 from genesys_sync.routing import Router
 from genesys_sync.settings import FeedSettings
+from genesys_sync.units import milliseconds
 
 REUSE_WITHIN: Final = timedelta(minutes=10)
+"""A channel is taken up by a restarted process when it was heard so lately: one that nobody listens to is the first to be evicted."""
 EMPTY_REFRESH: Final = 15.0
 """Seconds until the queues are listed again while there is nothing to follow: most likely they are being made just now."""
-"""A channel is taken up by a restarted process when it was heard so lately: one that nobody listens to is the first to be evicted."""
 
 _log = get_logger("feed")
 
@@ -210,7 +211,7 @@ class Feed:
         task_status.started()
         mark = await self._ledger.watermark(STREAM)
         heard_ago = self._clock.epoch_ms() - mark if mark is not None else None
-        await self._book.open(reuse=heard_ago is not None and 0 <= heard_ago <= REUSE_WITHIN.total_seconds() * 1000)
+        await self._book.open(reuse=heard_ago is not None and 0 <= heard_ago <= milliseconds(REUSE_WITHIN))
         covered_ms = await self._backfill.start()
         async with anyio.create_task_group() as group:
             group.start_soon(self._intake.run)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 
 
 class QueueView(Protocol):
@@ -24,7 +24,7 @@ class ChannelView(Protocol):
     @property
     def id(self) -> str: ...
     @property
-    def connect_uri(self) -> MediaUrl: ...
+    def connect_uri(self) -> SecretUrl: ...
     @property
     def expires(self) -> datetime | None: ...
 

@@ -15,9 +15,10 @@ from typing import Final, Protocol
 from genesys_sync.clock import Clock
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.events import Topic, iso
-from genesys_sync.ledger.base import Ending, Ledger
+from genesys_sync.ledger.base import Expiring, Ledger
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
+from genesys_sync.units import milliseconds
 
 FIRST: Final = 60.0
 """Seconds after the start."""
@@ -61,8 +62,8 @@ class Retention:
         """Afterwards `near` and the metric are what is known now, and what is new among it is in the log. False where the platform did
         not answer, so that only the ledger's knowledge counts. Raises LedgerError."""
         now = self._clock.epoch_ms()
-        before = now + round(self._alert.total_seconds() * 1000)
-        found = {one.recording_id: one for one in await self._ledger.ending(before_ms=before, limit=_MOST) if one.delete_ms > now}
+        before = now + milliseconds(self._alert)
+        found = {one.recording_id: one for one in await self._ledger.expiring(before_ms=before, limit=_MOST) if one.delete_ms > now}
         answered = True
         try:
             listed, whole = await self._query.within(math.ceil(self._alert / _DAY))
@@ -75,13 +76,13 @@ class Retention:
             self._refused, listed, whole = True, [], True
         if not whole:
             _log.warning("retention_not_whole", read=len(listed))
-        of_platform = [Ending(cid, rid, round(date.timestamp() * 1000)) for cid, rid, date in listed]
+        of_platform = [Expiring(cid, rid, round(date.timestamp() * 1000)) for cid, rid, date in listed]
         for one in await self._followed([one for one in of_platform if now < one.delete_ms < before]):
             found.setdefault(one.recording_id, one)
         self._tell(sorted(found.values(), key=lambda one: one.delete_ms))
         return answered
 
-    async def _followed(self, listed: Sequence[Ending]) -> list[Ending]:
+    async def _followed(self, listed: Sequence[Expiring]) -> list[Expiring]:
         """Those of conversations that the ledger knows, which are not archived."""
         left = []
         for start in range(0, len(listed), _AT_ONCE):
@@ -94,7 +95,7 @@ class Retention:
                     left.append(one)
         return left
 
-    def _tell(self, near: Sequence[Ending]) -> None:
+    def _tell(self, near: Sequence[Expiring]) -> None:
         self.near = len(near)
         self._metrics.retention_near.set(len(near))
         if new := [one for one in near if one.recording_id not in self._told]:

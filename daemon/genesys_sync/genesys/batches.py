@@ -14,7 +14,7 @@ from genesys_sync.events import is_canonical_uuid
 from genesys_sync.genesys.answers import PlatformRefused, clean_text
 from genesys_sync.genesys.client import Caller, Client
 from genesys_sync.genesys.turns import LAST
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 
 ITEMS_MAX = 100
 JOB_PATIENCE = 150.0
@@ -30,7 +30,7 @@ class BatchResult:
 
     conversation_id: str
     recording_id: str
-    url: MediaUrl | None
+    url: SecretUrl | None
     content_type: str
     error: str
 
@@ -95,7 +95,7 @@ def parse_results(body: Mapping[str, Any]) -> list[BatchResult]:
         url = _text(item, "resultUrl")
         error = clean_text(_text(item, "errorMsg"))
         results.append(
-            BatchResult(conversation_id, recording_id, MediaUrl(url) if url and not error else None, _text(item, "contentType"), error)
+            BatchResult(conversation_id, recording_id, SecretUrl(url) if url and not error else None, _text(item, "contentType"), error)
         )
     return results
 

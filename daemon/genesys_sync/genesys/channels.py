@@ -13,7 +13,7 @@ from genesys_sync.genesys.auth import Tokens
 from genesys_sync.genesys.client import Client
 from genesys_sync.genesys.details_query import parse_time
 from genesys_sync.genesys.lanes import Lane
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 
 TOPICS_MAX = 1000
 _CHANNEL_ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")
@@ -24,7 +24,7 @@ class Channel:
     """A notification channel. Whoever holds `connect_uri` may listen: it is a secret, and prints as its host alone."""
 
     id: str
-    connect_uri: MediaUrl
+    connect_uri: SecretUrl
     expires: datetime | None
 
 
@@ -123,7 +123,7 @@ def _channel(entity: dict[str, Any]) -> Channel | None:
     channel_id, uri = entity.get("id"), entity.get("connectUri")
     if not isinstance(channel_id, str) or not _CHANNEL_ID.fullmatch(channel_id) or not isinstance(uri, str) or not uri:
         return None
-    return Channel(channel_id, MediaUrl(uri), parse_time(entity.get("expires")))
+    return Channel(channel_id, SecretUrl(uri), parse_time(entity.get("expires")))
 
 
 def _needs(entity: dict[str, Any]) -> tuple[str, ...]:

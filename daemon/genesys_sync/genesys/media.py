@@ -20,7 +20,7 @@ from genesys_sync.errors import GenesysSyncError, MediaUrlExpired, PermanentErro
 from genesys_sync.genesys.transfer import Begin, Known, Pace, Sink, begin, refusal, strong_etag
 from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
-from genesys_sync.services import Downloaded, MediaPart, MediaUrl
+from genesys_sync.services import Downloaded, MediaPart, SecretUrl
 from genesys_sync.settings import GenesysSettings
 
 CHUNK = 256 << 10
@@ -58,7 +58,7 @@ class HostRule:
         self._patterns = tuple(pattern.lower() for pattern in patterns)
         self.local = is_local(urlsplit(api).hostname or "")
 
-    def check(self, url: MediaUrl) -> URL:
+    def check(self, url: SecretUrl) -> URL:
         """The URL as it will be requested, not a character changed: it is signed. It is judged by the parser that connects, since
         two parsers may disagree on what the host is. Raises PermanentError(URL_REFUSED); the message names the host alone."""
         text = url.reveal()

@@ -12,7 +12,7 @@ from genesys_sync.genesys.answers import PlatformRefused
 from genesys_sync.genesys.grants import objects
 from genesys_sync.genesys.media import is_local
 from genesys_sync.services.architect import BadAudio, Prompt, PromptAsset, UploadForm
-from genesys_sync.services.recordings import MediaUrl
+from genesys_sync.services.recordings import SecretUrl
 
 TOLERANCE: Final = 0.5
 """Seconds by which the transcode may differ from what was uploaded: the platform may round, and pad its last block."""
@@ -39,8 +39,8 @@ def asset_of(body: Mapping[str, Any], prompt_id: str) -> PromptAsset | None:
     )
 
 
-def _url(value: object) -> MediaUrl | None:
-    return MediaUrl(value) if isinstance(value, str) and value else None
+def _url(value: object) -> SecretUrl | None:
+    return SecretUrl(value) if isinstance(value, str) and value else None
 
 
 def prompt_of(body: Mapping[str, Any]) -> Prompt | None:
@@ -65,7 +65,7 @@ def may_fall_back(error: PlatformRefused, form: UploadForm, asset: PromptAsset) 
     return form is UploadForm.AUTO and asset.upload is not None and error.status in _NO_SUCH_OPERATION
 
 
-def may_have_token(url: MediaUrl, api: str) -> bool:
+def may_have_token(url: SecretUrl, api: str) -> bool:
     """Whether our bearer token may go to this `uploadUri`: to a host of the API's own domain by https, or on this machine alone."""
     try:
         there, own = urlsplit(url.reveal()), urlsplit(api)

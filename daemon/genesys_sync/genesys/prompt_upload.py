@@ -19,7 +19,7 @@ from genesys_sync.genesys.prompt_rules import may_have_token
 from genesys_sync.genesys.upload_put import Broken, Put
 from genesys_sync.genesys.upload_rules import Kind, presigned
 from genesys_sync.services.architect import PromptAsset
-from genesys_sync.services.recordings import MediaUrl
+from genesys_sync.services.recordings import SecretUrl
 from genesys_sync.services.uploads import UploadFile
 from genesys_sync.settings import GenesysSettings
 
@@ -47,7 +47,7 @@ class PromptUpload:
             target = presigned({"uploadKey": "prompt", **reply.body}, md5=file.md5)
             put = Put(self._session, file, self._patience, told=lambda _: None)
             try:
-                step = await put.whole(self._rule.check(MediaUrl(target.url)), target.headers)
+                step = await put.whole(self._rule.check(SecretUrl(target.url)), target.headers)
             except Broken as broken:
                 step = broken.step
             if step.kind is Kind.STORED:
@@ -75,7 +75,7 @@ class PromptUpload:
         refused = {401: ReasonCode.UNAUTHORIZED, 403: ReasonCode.FORBIDDEN, 404: ReasonCode.NOT_FOUND}
         raise PermanentError(reason, code=refused.get(status, ReasonCode.REQUEST_REFUSED))
 
-    async def _post(self, url: MediaUrl, audio: Path, token: str) -> int:
+    async def _post(self, url: SecretUrl, audio: Path, token: str) -> int:
         content = await to_thread.run_sync(audio.read_bytes)  # at most what the platform takes, 25 MB
         form = aiohttp.FormData()
         form.add_field("file", content, filename="prompt.wav", content_type="audio/wav")

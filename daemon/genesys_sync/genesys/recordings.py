@@ -20,7 +20,7 @@ from genesys_sync.genesys.gather import Answers, Gatherer, halving
 from genesys_sync.genesys.orphans import PATH as ORPHANS
 from genesys_sync.genesys.turns import LAST
 from genesys_sync.metrics import Metrics
-from genesys_sync.services import Look, MediaPart, MediaUrl, RecordingInfo
+from genesys_sync.services import Look, MediaPart, RecordingInfo, SecretUrl
 from genesys_sync.settings import GenesysSettings
 
 Parts = tuple[MediaPart, ...]
@@ -272,7 +272,7 @@ def parse_media_uris(body: Mapping[str, Any], content_type: str) -> Parts:
         return ()
     entries = sorted(uris.items(), key=lambda item: (len(item[0]), item[0]))
     urls = [entry.get("mediaUri") for _, entry in entries if isinstance(entry, dict)]
-    return tuple(MediaPart(MediaUrl(url), content_type) for url in urls if isinstance(url, str) and url)
+    return tuple(MediaPart(SecretUrl(url), content_type) for url in urls if isinstance(url, str) and url)
 
 
 def without_urls(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.grants import objects
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.recordings import check_id
-from genesys_sync.services import MediaPart, MediaUrl, NoFiles, TranscriptFile, TranscriptFiles, TranscriptionSettings
+from genesys_sync.services import MediaPart, NoFiles, SecretUrl, TranscriptFile, TranscriptFiles, TranscriptionSettings
 
 CONTENT_TYPE = "application/json"
 FILES_MAX = 100
@@ -108,7 +108,7 @@ def parse_urls(body: Mapping[str, Any]) -> Iterator[TranscriptFile]:
         recording_id = canonical_uuid(recording.get("id")) if isinstance(recording, dict) else None
         if isinstance(url, str) and url and recording_id not in seen:
             seen.add(recording_id)
-            yield TranscriptFile(recording_id, MediaPart(MediaUrl(url), CONTENT_TYPE))
+            yield TranscriptFile(recording_id, MediaPart(SecretUrl(url), CONTENT_TYPE))
 
 
 def parse_dialects(answer: object) -> frozenset[str]:

@@ -16,7 +16,7 @@ from genesys_sync.genesys.client import Caller
 from genesys_sync.genesys.lanes import Lane
 from genesys_sync.genesys.media import HostRule
 from genesys_sync.genesys.upload_rules import rows_of
-from genesys_sync.services.recordings import MediaUrl
+from genesys_sync.services.recordings import SecretUrl
 from genesys_sync.services.uploads import Reported, Sent, UploadStatus
 
 _LIMIT: Final = 32 << 20
@@ -71,7 +71,7 @@ class UploadReports:
             reply = await reply.by.call("GET", f"/api/v2/recording/uploads/reports/{report_id}", shape=dict, lane=Lane.UPLOADS)
             state, url = str(reply.body.get("state") or "").lower(), reply.body.get("signedUrl")
             if state == "completed" and isinstance(url, str):
-                return rows_of(await self._fetched(MediaUrl(url)))
+                return rows_of(await self._fetched(SecretUrl(url)))
             if state == "failed":
                 sentence = "the platform failed to make an upload report"
                 raise TransientError(sentence, code=ReasonCode.NOT_READY, correlation_id=reply.correlation_id)
@@ -79,7 +79,7 @@ class UploadReports:
             wait = min(wait * 1.5, _LONGEST_WAIT)
         raise TransientError("the platform does not finish an upload report", code=ReasonCode.NOT_READY)
 
-    async def _fetched(self, url: MediaUrl) -> bytes:
+    async def _fetched(self, url: SecretUrl) -> bytes:
         data = bytearray()
         try:
             async with self._session.get(self._rule.check(url), allow_redirects=False) as response:

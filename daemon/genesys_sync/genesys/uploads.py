@@ -28,9 +28,10 @@ from genesys_sync.genesys.upload_reports import UploadReports
 from genesys_sync.genesys.upload_rules import Kind, Step, content_md5, presigned
 from genesys_sync.logs import get_logger
 from genesys_sync.services.actions import Actions
-from genesys_sync.services.recordings import MediaUrl
+from genesys_sync.services.recordings import SecretUrl
 from genesys_sync.services.uploads import Reported, Sent, UploadFile
 from genesys_sync.settings import GenesysSettings
+from genesys_sync.units import milliseconds
 
 INTERRUPTIONS_MAX: Final = 8
 """In a row, without a byte more confirmed; then it is the dispatcher's to wait."""
@@ -181,7 +182,7 @@ class _Run:
         reply = await means.client.call("POST", "/api/v2/uploads/recordings", json=body, repeatable=True, shape=dict, lane=Lane.UPLOADS)
         self.correlation_id = reply.correlation_id
         put = presigned(reply.body, md5=self._file.md5)
-        expires = now + round(life.total_seconds() * 1000)
+        expires = now + milliseconds(life)
         self._begun = Begun(file=self._file, upload_key=put.upload_key, asked_ms=now, expires_ms=expires, put=put)
         self._unseen = False
         await means.book.put(self._key, self._begun)
@@ -190,7 +191,7 @@ class _Run:
     async def _attempt(self, begun: Begun) -> Step:
         """One way through: ask, then send what is missing. Raises Broken."""
         assert begun.put is not None  # `_addressed` gives no other
-        url, headers = self._means.rule.check(MediaUrl(begun.put.url)), begun.put.headers
+        url, headers = self._means.rule.check(SecretUrl(begun.put.url)), begun.put.headers
         total, chunk = self._file.bytes, self._means.settings.upload_chunk
         if total <= chunk and not self._unseen:
             return await self.put.whole(url, headers)

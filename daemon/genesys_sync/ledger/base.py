@@ -56,7 +56,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How a claim ended; made by `dispatch.execution`, written by `Ledger.settle`.
+    """How a claim ended; made by `dispatch.verdicts`, written by `Ledger.settle`.
 
     state    READY (again at `due_ms`), DONE, SKIPPED or DEAD
     counted  whether this run counts as an attempt
@@ -110,7 +110,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Expiring:
     """A recording that the platform deletes at `delete_ms`."""
 
     conversation_id: str
@@ -324,7 +324,7 @@ class Ledger(ABC):
         delivery id does not change. Ids that are unknown, or whose deliveries are not dead, are passed over."""
 
     @abstractmethod
-    async def ending(self, *, before_ms: int, limit: int = 1000) -> list[Ending]:
+    async def expiring(self, *, before_ms: int, limit: int = 1000) -> list[Expiring]:
         """The recordings whose delivery to be fetched (of `recording.ready`) is not finished and which the platform deletes before
         `before_ms`, as the event's `deleteDate` says; the nearest first, each once."""
 

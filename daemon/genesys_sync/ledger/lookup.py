@@ -12,7 +12,7 @@ import orjson
 
 from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event
-from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Ending, Fact, Gap, Standing, Upload
+from genesys_sync.ledger.base import Counts, DeliveryRecord, DeliveryState, Expiring, Fact, Gap, Standing, Upload
 from genesys_sync.ledger.rows import EVENT_COLUMNS, day_number, day_of, event_of, parse_delivery_id, parse_event_id, record_of
 from genesys_sync.ledger.statements import run
 from genesys_sync.tallies import ActionTally, Stored, Tallies
@@ -39,8 +39,8 @@ def next_due(connection: apsw.Connection, *, handlers: Sequence[str]) -> int | N
     return min((due_ms for due_ms in found if due_ms is not None), default=None)
 
 
-def ending(connection: apsw.Connection, *, before_ms: int, limit: int) -> list[Ending]:
-    return [Ending(*row) for row in run(connection, "ending", before_ms=before_ms, limit=limit)]
+def expiring(connection: apsw.Connection, *, before_ms: int, limit: int) -> list[Expiring]:
+    return [Expiring(*row) for row in run(connection, "expiring", before_ms=before_ms, limit=limit)]
 
 
 def counts(connection: apsw.Connection, *, now_ms: int) -> Counts:

@@ -17,7 +17,7 @@ from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerError, ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.ledger import deliveries, lookup, recording, trail
-from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Ending, Fact, Gap, Ledger, Upload, Verdict
+from genesys_sync.ledger.base import Appended, Claim, Counts, DeliveryRecord, DeliveryState, Expiring, Fact, Gap, Ledger, Upload, Verdict
 from genesys_sync.ledger.opening import Mode, Opened, open_file
 from genesys_sync.ledger.rows import audit_rows, event_rows, parse_delivery_id
 from genesys_sync.ledger.translation import translated
@@ -100,8 +100,8 @@ class SqliteLedger(Ledger):
     async def gap(self, gap_id: int) -> Gap | None:
         return await self._read(partial(lookup.gap, gap_id=gap_id))
 
-    async def ending(self, *, before_ms: int, limit: int = 1000) -> list[Ending]:
-        return await self._read(partial(lookup.ending, before_ms=before_ms, limit=limit))
+    async def expiring(self, *, before_ms: int, limit: int = 1000) -> list[Expiring]:
+        return await self._read(partial(lookup.expiring, before_ms=before_ms, limit=limit))
 
     async def gaps(self, *, only_open: bool = True, limit: int = 1000) -> list[Gap]:
         return await self._read(partial(lookup.gaps, only_open=only_open, limit=limit))

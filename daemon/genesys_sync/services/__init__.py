@@ -40,7 +40,7 @@ from genesys_sync.services.control import (
 )
 from genesys_sync.services.entitlements import Entitlements
 from genesys_sync.services.platform import Genesys
-from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, MediaUrl, RecordingInfo, Recordings
+from genesys_sync.services.recordings import Conversations, Downloaded, Look, Media, MediaPart, RecordingInfo, Recordings, SecretUrl
 from genesys_sync.services.speech import (
     NoFiles,
     QueueTranscription,
@@ -100,7 +100,6 @@ __all__ = [
     "Look",
     "Media",
     "MediaPart",
-    "MediaUrl",
     "NoFiles",
     "NoSpeech",
     "NotConfirmed",
@@ -122,6 +121,7 @@ __all__ = [
     "Recordings",
     "Reported",
     "Scratch",
+    "SecretUrl",
     "Sent",
     "Services",
     "Speech",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from genesys_sync.errors import PermanentError, ReasonCode
-from genesys_sync.services.recordings import MediaUrl
+from genesys_sync.services.recordings import SecretUrl
 
 
 class Encoding(StrEnum):
@@ -99,8 +99,8 @@ class PromptAsset:
     status: str
     seconds: float | None = None
     format: Mapping[str, object] = field(default_factory=dict)
-    media: MediaUrl | None = None
-    upload: MediaUrl | None = None
+    media: SecretUrl | None = None
+    upload: SecretUrl | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 
-class MediaUrl:
-    """A presigned URL: whoever holds it may read the media. It prints as its host alone; `reveal` is for the request itself."""
+class SecretUrl:
+    """An address that opens what lies there to whoever holds it: presigned media and uploads, a channel. It prints as its host alone;
+    `reveal` is for the request itself."""
 
     __slots__ = ("_url",)
 
@@ -22,12 +23,12 @@ class MediaUrl:
         return self._url
 
     def __repr__(self) -> str:
-        return f"<media URL at {urlsplit(self._url).hostname or 'no host'}>"
+        return f"<secret URL at {urlsplit(self._url).hostname or 'no host'}>"
 
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, MediaUrl) and other._url == self._url
+        return isinstance(other, SecretUrl) and other._url == self._url
 
     def __hash__(self) -> int:
         return hash(self._url)
@@ -67,7 +68,7 @@ class Look:
 class MediaPart:
     """One file of a recording (a recording may have several), located now. `url` expires within minutes: use it, never keep it."""
 
-    url: MediaUrl
+    url: SecretUrl
     content_type: str
 
 

@@ -9,8 +9,6 @@ from typing import Any, Final, Self
 
 from genesys_sync.events import Event, Origin, Topic, event_id, iso
 
-PHRASES_MOST: Final = 500
-PHRASE_LONGEST: Final = 100
 FOLDER: Final = "transcriptions"
 
 

@@ -26,9 +26,9 @@ from genesys_sync.services import (
     HttpReply,
     Look,
     MediaPart,
-    MediaUrl,
     NoFiles,
     RecordingInfo,
+    SecretUrl,
     TranscriptFile,
     TranscriptFiles,
     TranscriptionSettings,
@@ -232,7 +232,7 @@ class FakeMedia:
         """A part whose download gives these bytes."""
         url = f"https://media.invalid/{len(self._held)}"
         self._held[url] = content
-        return MediaPart(MediaUrl(url), content_type)
+        return MediaPart(SecretUrl(url), content_type)
 
     def fail(self, *errors: Exception) -> None:
         """The coming downloads raise these, one each."""

@@ -18,7 +18,7 @@ from genesys_sync.errors import CredentialsRefused, PermanentError, ReasonCode, 
 from genesys_sync.genesys import media
 from genesys_sync.genesys.platform import connect
 from genesys_sync.metrics import Metrics
-from genesys_sync.services import MediaPart, MediaUrl
+from genesys_sync.services import MediaPart, SecretUrl
 from genesys_sync.settings import Credentials, GenesysSettings
 from genesys_sync.testing import FakeClock
 
@@ -50,7 +50,7 @@ async def fetched(url: str, into: Path) -> Any:
     rule = media.HostRule(settings.media_hosts, api=settings.api)
     async with media.session(rule, settings) as session:
         store = media.MediaStore(session, rule, settings, clock=SystemClock(), metrics=Metrics(), random=lambda: 0.0)
-        return await store.download(MediaPart(MediaUrl(f"{url}/key?X-Amz-Signature=secret"), "audio/ogg"), into)
+        return await store.download(MediaPart(SecretUrl(f"{url}/key?X-Amz-Signature=secret"), "audio/ogg"), into)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -24,7 +24,7 @@ from genesys_sync.ledger.base import Appended, Gap
 from genesys_sync.metrics import Metrics
 from genesys_sync.redaction import Redactor
 from genesys_sync.routing import RoutedEvent, Router
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 from genesys_sync.settings import FeedSettings
 from genesys_sync.testing import FakeClock
 
@@ -43,7 +43,7 @@ class Queue:
 @dataclass(frozen=True)
 class Channel:
     id: str
-    connect_uri: MediaUrl
+    connect_uri: SecretUrl
     expires: datetime | None
 
 
@@ -107,7 +107,7 @@ class ScriptedPlatform:
         return self.channel(name, expires)
 
     def channel(self, name: str, expires: datetime | None = None) -> Channel:
-        return Channel(name, MediaUrl(f"ws://127.0.0.1:{self.port}/{name}"), expires)
+        return Channel(name, SecretUrl(f"ws://127.0.0.1:{self.port}/{name}"), expires)
 
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> Sequence[TopicState]:
         self._fail("subscribe")

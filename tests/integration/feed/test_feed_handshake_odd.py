@@ -8,7 +8,7 @@ import pytest
 
 from genesys_sync.feed.connection import open_socket
 from genesys_sync.feed.protocol import Cause, Ending, Next
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 from genesys_sync.settings import FeedSettings
 from genesys_sync.testing import FakeClock
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
     ],
 )
 async def test_an_address_that_is_none_asks_for_a_new_channel(address: str) -> None:
-    ending = await open_socket(MediaUrl(address), settings=FeedSettings(), clock=FakeClock())
+    ending = await open_socket(SecretUrl(address), settings=FeedSettings(), clock=FakeClock())
     assert isinstance(ending, Ending)
     assert (ending.cause, ending.next) == (Cause.HANDSHAKE_INVALID, Next.NEW_CHANNEL)
     assert address not in ending.detail or not address
@@ -57,7 +57,7 @@ async def test_an_odd_retry_after_is_one_more_refusal(headers: str, wait: float)
 
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)
     async with server:
-        uri = MediaUrl(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/channels/x")
+        uri = SecretUrl(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/channels/x")
         ending = await open_socket(uri, settings=FeedSettings(), clock=FakeClock())
     assert isinstance(ending, Ending)
     assert (ending.cause, ending.detail, ending.wait) == (Cause.UPGRADE_REFUSED, "status 429", wait)

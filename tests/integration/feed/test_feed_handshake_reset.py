@@ -12,7 +12,7 @@ import pytest
 from genesys_sync.feed import connection
 from genesys_sync.feed.connection import open_socket
 from genesys_sync.feed.protocol import Cause, Ending
-from genesys_sync.services import MediaUrl
+from genesys_sync.services import SecretUrl
 from genesys_sync.settings import FeedSettings
 from genesys_sync.testing import FakeClock
 
@@ -33,7 +33,7 @@ async def test_a_reset_before_the_upgrade_is_an_ending(monkeypatch: pytest.Monke
             return link
 
         monkeypatch.setattr(connection._Connect, "open_tcp_connection", opened_and_lost)
-        uri = MediaUrl(f"ws://127.0.0.1:{listener.getsockname()[1]}/channels/x")
+        uri = SecretUrl(f"ws://127.0.0.1:{listener.getsockname()[1]}/channels/x")
         ending = await open_socket(uri, settings=FeedSettings(), clock=FakeClock())
     assert isinstance(ending, Ending)
     assert ending.cause is Cause.UNREACHABLE

@@ -22,7 +22,7 @@ from genesys_sync_simulator.platform import DEFAULT_CLIENT, Platform, assemble
 from genesys_sync_simulator.scenario_file import read
 from genesys_sync_simulator.server import running
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("log_as_before")]
+pytestmark = pytest.mark.anyio
 
 CONVERSATION = "c0c0c0c0-0000-4000-8000-000000000001"
 RECORDING = "e0e0e0e0-0000-4000-8000-000000000001"

@@ -49,7 +49,7 @@ UPDATE gap SET closed_ms = :at_ms WHERE id = :id AND closed_ms IS NULL RETURNING
 UPDATE gap SET up_to_ms = min(to_ms, max(coalesce(up_to_ms, from_ms), :up_to_ms)), found = found + :found, recorded = recorded + :recorded
 WHERE id = :id AND closed_ms IS NULL;
 
--- name: ending
+-- name: expiring
 SELECT e.conversation_id, e.recording_id, min(d.deadline_ms) AS nearest FROM delivery AS d JOIN event AS e ON e.seq = d.event_seq
 WHERE d.deadline_ms < :before_ms AND e.topic = 'recording.ready' AND e.conversation_id IS NOT NULL AND e.recording_id IS NOT NULL
 GROUP BY e.conversation_id, e.recording_id ORDER BY nearest LIMIT :limit;

@@ -14,7 +14,7 @@ from genesys_sync.tallies import ClassCost, OperationSum, by_class, by_operation
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Overview:
     """What the ledger held at `at_ms`. `watermark_ms` is that of the feed's stream."""
 
     at_ms: int
@@ -41,12 +41,12 @@ class Standing:
         return timedelta(0) if moment_ms is None else timedelta(milliseconds=max(0, self.at_ms - moment_ms))
 
 
-async def look(ledger: Ledger, *, stream: str, now_ms: int, costs: CostsSettings) -> Standing:
+async def look(ledger: Ledger, *, stream: str, now_ms: int, costs: CostsSettings) -> Overview:
     """Read it now. Raises LedgerError."""
     counts = await ledger.counts(now_ms=now_ms)
     watermark = await ledger.watermark(stream)
     tallies = await ledger.tallies()
-    return Standing(
+    return Overview(
         at_ms=now_ms,
         counts=counts,
         watermark_ms=watermark,
@@ -56,19 +56,19 @@ async def look(ledger: Ledger, *, stream: str, now_ms: int, costs: CostsSettings
     )
 
 
-def as_json(standing: Standing) -> dict[str, Any]:
+def as_json(overview: Overview) -> dict[str, Any]:
     """What programs read; durations in seconds, times as ISO 8601. Pure."""
-    counts = standing.counts
+    counts = overview.counts
     return {
-        "at": iso_ms(standing.at_ms),
+        "at": iso_ms(overview.at_ms),
         "events": dict(counts.events),
         "deliveries": {handler: {str(state): count for state, count in states.items()} for handler, states in counts.deliveries.items()},
-        "deadLetters": standing.dead_letters,
-        "backlogSeconds": standing.backlog.total_seconds(),
-        "backlogs": {handler: standing.backlog_of(handler).total_seconds() for handler in sorted(counts.oldest_ready_of)},
+        "deadLetters": overview.dead_letters,
+        "backlogSeconds": overview.backlog.total_seconds(),
+        "backlogs": {handler: overview.backlog_of(handler).total_seconds() for handler in sorted(counts.oldest_ready_of)},
         "parked": dict(counts.parked),
         "openGaps": counts.open_gaps,
-        "watermark": iso_ms(standing.watermark_ms),
+        "watermark": iso_ms(overview.watermark_ms),
         "actions": [
             {
                 "operation": one.operation,
@@ -79,14 +79,14 @@ def as_json(standing: Standing) -> dict[str, Any]:
                 "meanSeconds": round(one.mean_seconds, 3),
                 "bytes": one.bytes,
             }
-            for one in standing.operations
+            for one in overview.operations
         ],
         "storage": {
-            "currency": standing.currency,
-            "costPerMonth": whole_cost(standing.storage),
+            "currency": overview.currency,
+            "costPerMonth": whole_cost(overview.storage),
             "classes": [
                 {"class": one.storage_class, "objects": one.stored.objects, "bytes": one.stored.bytes, "costPerMonth": one.per_month}
-                for one in standing.storage
+                for one in overview.storage
             ],
         },
     }
