@@ -148,9 +148,12 @@ class Webhook(Handler[WebhookConfig]):
 
     @asynccontextmanager
     async def running(self, services: Services) -> AsyncGenerator[None]:
-        """Reads the secrets; after a rotation the daemon is restarted. Raises ConfigurationError."""
+        """Reads the secrets; after a rotation the daemon is restarted. Raises ConfigurationError.
+
+        A name is not looked up here: where it leads can change, which is no reason to archive nothing. The connection tells.
+        """
         self._services = services
-        self._keys = await anyio.to_thread.run_sync(self._read_secrets)
+        self._keys = await self._proved(services, names=False)
         size = min(self.config.batch, self.policy.concurrency)  # more would wait for company that cannot come
         self._gathering = Gathering(self._send, size=size, within=self.config.batch_within, clock=services.clock)
         yield
@@ -158,12 +161,24 @@ class Webhook(Handler[WebhookConfig]):
     async def check(self, services: Services) -> None:
         """Proves that the secrets can be read and used, and that requests to the address are allowed. Sends nothing: a receiver has no use
         for a trial."""
-        await anyio.to_thread.run_sync(self._read_secrets)
-        if not await services.http.admits(self.config.url):
-            raise ConfigurationError(
+        await self._proved(services, names=True)
+
+    async def _proved(self, services: Services, *, names: bool) -> tuple[bytes, ...]:
+        """The keys. Raises ConfigurationError for those that cannot be used and for an address that may not be reached, both at once."""
+        keys: tuple[bytes, ...] = ()
+        problems: list[str] = []
+        try:
+            keys = await anyio.to_thread.run_sync(self._read_secrets)
+        except ConfigurationError as error:
+            problems += error.problems
+        if (names or _is_address(self._host)) and not await services.http.admits(self.config.url):
+            problems.append(
                 f"handlers.{self.name}.config.url: ENDPOINT_INVALID: its address is private, loopback or reserved; if that is meant, add "
                 'its network to http.allow_private, such as ["127.0.0.0/8"] for this machine'
             )
+        if problems:
+            raise ConfigurationError(problems)
+        return keys
 
     async def handle(self, event: Event, delivery: Delivery) -> Outcome:
         """One request, or a share in one. The same id and the same message at every attempt; the receiver knows a repeat by the id."""
@@ -248,6 +263,12 @@ class Webhook(Handler[WebhookConfig]):
 
     def _read_secrets(self) -> tuple[bytes, ...]:
         return read_secrets(f"handlers.{self.name}.config", self.config.secret_files, self.config.secrets_env)
+
+
+def _is_address(host: str) -> bool:
+    """Whether the host is no name but an address, in an odd spelling too: `0177.0.0.1`, `2130706433`."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return ":" in host or last.isdigit() or last.startswith("0x")
 
 
 def _canonical(url: str) -> str:

@@ -108,6 +108,15 @@ def test_a_faulty_configuration_is_refused_without_showing_the_url(handler_harne
     assert "user:pass" not in str(raised.value)
 
 
+async def test_a_name_that_leads_astray_does_not_keep_the_daemon_from_starting(handler_harness: Make, secret_file: Path) -> None:
+    """A receiver's name may lead elsewhere for an hour; the connection is refused then, and all the others go on."""
+    harness = handler_harness(Webhook, {"url": "https://localhost/x", "secret_files": [str(secret_file)]})
+    harness.http.refused.add("https://localhost/x")
+    async with harness:
+        with pytest.raises(ConfigurationError, match="its address is private"):
+            await harness.check()
+
+
 @pytest.mark.parametrize(
     ("url", "same"),
     [
