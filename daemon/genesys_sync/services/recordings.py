@@ -23,7 +23,7 @@ class SecretUrl:
         return self._url
 
     def __repr__(self) -> str:
-        return f"<secret URL at {urlsplit(self._url).hostname or 'no host'}>"
+        return f"<hidden URL at {urlsplit(self._url).hostname or 'no host'}>"
 
     __str__ = __repr__
 
