@@ -22,7 +22,18 @@ from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.routing import Router
-from genesys_sync.services import BadAudio, Downloaded, Encoding, MediaPart, PromptAsset, PromptForm, PromptSound, SecretUrl, UploadForm
+from genesys_sync.services import (
+    BadAudio,
+    Downloaded,
+    Encoding,
+    MediaPart,
+    Prompt,
+    PromptAsset,
+    PromptForm,
+    PromptSound,
+    SecretUrl,
+    UploadForm,
+)
 from genesys_sync.settings import PromptSettings
 from genesys_sync.testing.architect import FakePrompts
 from genesys_sync_handlers.prompt_audio import PromptAudio
@@ -37,6 +48,14 @@ class Served(FakePrompts):
     async def push(self, name: str, language: str, audio: Path, **more: Any) -> PromptAsset:
         asset = await super().push(name, language, audio, **more)
         return replace(asset, media=SecretUrl("https://media.example.com/x"))
+
+    async def listed(self, *, media: bool = False) -> dict[str, Prompt]:
+        found = await super().listed()
+        uri = SecretUrl("https://media.example.com/x") if media else None
+        return {
+            name: replace(prompt, assets={language: replace(asset, media=uri) for language, asset in prompt.assets.items()})
+            for name, prompt in found.items()
+        }
 
 
 class Audio:
@@ -65,10 +84,15 @@ class Audio:
 
 
 class Store:
+    def __init__(self) -> None:
+        self.sha256 = "5e"
+        self.downloads = 0
+
     async def download(self, part: MediaPart, into: Path) -> Downloaded:
         await checkpoint()
+        self.downloads += 1
         into.write_bytes(b"served")
-        return Downloaded(6, "5e", "audio/wav", None, length_stated=True, resumed=0)
+        return Downloaded(6, self.sha256, "audio/wav", None, length_stated=True, resumed=0)
 
 
 class Here:
@@ -76,6 +100,7 @@ class Here:
         self.folder = folder
         self.prompts = Served()
         self.audio = Audio()
+        self.store = Store()
         self.ledger = ledger
         self.settings = PromptSettings()
         clock = SystemClock()
@@ -88,16 +113,17 @@ class Here:
         (self.folder / place).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / place).write_bytes(content)
 
-    async def run(self, *, push: bool = True) -> list[Entry]:
+    async def run(self, *, push: bool = True, compare_audio: bool = False) -> list[Entry]:
         means = Means(
             prompts=self.prompts,
-            media=Store(),
+            media=self.store,
             audio=self.audio,
             ledger=self.ledger,
             router=Router({}),
             clock=SystemClock(),
             organization_id=ORGANIZATION,
             settings=self.settings,
+            compare_audio=compare_audio,
         )
         return await Pushing(means, self.folder).run(read_folder(self.folder), push=push, told=lambda _: None)
 
@@ -140,6 +166,19 @@ async def test_a_change_that_somebody_made_in_architect_is_noticed(here: Here) -
     here.prompts.prompts["two"] = replace(prompt, assets={"en-us": replace(prompt.assets["en-us"], seconds=7.0)})
     (entry,) = [one for one in await here.run(push=False) if one.name == "two"]
     assert (entry.change, entry.why) == ("changed", "somebody else has changed its audio on the platform")
+
+
+async def test_a_replacement_of_the_same_length_and_format_is_noticed_when_audio_is_compared(here: Here) -> None:
+    await here.run()
+    here.store.downloads = 0
+    assert {entry.change for entry in await here.run(compare_audio=True)} == {"unchanged"}
+    assert here.store.downloads == 3
+    here.store.sha256 = "07"
+    assert {entry.change for entry in await here.run(push=False)} == {"unchanged"}, "nothing that is published tells it"
+    found = await here.run(push=False, compare_audio=True)
+    assert {(entry.change, entry.why) for entry in found} == {("changed", "somebody else has changed its audio on the platform")}
+    assert {entry.outcome for entry in await here.run(compare_audio=True)} == {"pushed"}
+    assert {entry.change for entry in await here.run(compare_audio=True)} == {"unchanged"}
 
 
 async def test_one_files_trouble_is_its_own(here: Here) -> None:

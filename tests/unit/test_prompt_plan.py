@@ -117,7 +117,7 @@ async def test_the_last_push_is_found_however_many_there_were(tmp_path: Path, pu
             await ledger.append(Router({}).route([event]))
         known = await last_push(ledger, ORGANIZATION, "prompt", "en-us")
         assert await last_push(ledger, ORGANIZATION, "prompt", "de") is None
-    assert known == (Known("resource", f"hash {pushes}", FORM, 2.0, FORMAT, pushes) if pushes else None)
+    assert known == (Known("resource", f"hash {pushes}", FORM, 2.0, FORMAT, pushes, served="m") if pushes else None)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Final
 
 from genesys_sync.services.architect import PromptAsset, PromptForm
 
+REPLACED: Final = "somebody else has changed its audio on the platform"
 _SAME: Final = 0.005
 """Seconds by which two durations that the platform told may differ and be the same."""
 
@@ -29,6 +30,7 @@ class Known:
     sha256, form  of the source, and what it was converted to
     seconds, format  what the platform said of it then
     revision      which push it was, from 1
+    served        SHA-256 of what the platform served then; empty where that was not recorded
     """
 
     resource_id: str
@@ -37,6 +39,7 @@ class Known:
     seconds: float | None
     format: Mapping[str, object] = field(default_factory=dict)
     revision: int = 1
+    served: str = ""
 
 
 def form_text(form: PromptForm) -> str:
@@ -58,7 +61,7 @@ def judge(sha256: str, form: str, known: Known | None, asset: PromptAsset | None
     if asset.status != "transcoded":
         return Change.CHANGED, f"the platform shows it as {asset.status}"
     if _other(known.seconds, asset.seconds) or dict(known.format) != dict(asset.format):
-        return Change.CHANGED, "somebody else has changed its audio on the platform"
+        return Change.CHANGED, REPLACED
     return Change.UNCHANGED, ""
 
 

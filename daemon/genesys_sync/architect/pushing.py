@@ -15,7 +15,7 @@ import anyio
 from anyio import to_thread
 
 from genesys_sync.architect.folder import Misplaced, Source, arrange
-from genesys_sync.architect.plan import Change, form_text, judge
+from genesys_sync.architect.plan import REPLACED, Change, Known, form_text, judge
 from genesys_sync.architect.record import last_push, pushed
 from genesys_sync.clock import Clock
 from genesys_sync.errors import ConfigurationError, GenesysSyncError, PermanentError, ReasonCode, TransientError
@@ -28,6 +28,7 @@ from genesys_sync.services import (
     Media,
     MediaPart,
     Prompt,
+    PromptAsset,
     PromptAudio,
     PromptForm,
     Prompts,
@@ -69,7 +70,7 @@ Told = Callable[[Entry], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What the work needs."""
+    """What the work needs. `compare_audio`: what the platform serves is fetched and compared where nothing else tells of a change."""
 
     prompts: Prompts
     media: Media
@@ -79,6 +80,7 @@ class Means:
     clock: Clock
     organization_id: str
     settings: PromptSettings
+    compare_audio: bool = False
 
 
 def prompt_form(settings: PromptSettings) -> PromptForm:
@@ -109,7 +111,7 @@ class Pushing:
         """What there is to do about each file; with `push` it is done too. In the order of `places`. A file that is bad, refused or failed
         stops no other; raises PermanentError where none could succeed (a permission is missing)."""
         sources, misplaced = arrange(places)
-        self._there = await self._means.prompts.listed()
+        self._there = await self._means.prompts.listed(media=self._means.compare_audio)
         entries = [_invalid(one) for one in misplaced]
         for entry in entries:
             told(entry)
@@ -142,6 +144,8 @@ class Pushing:
             size, sha256 = await to_thread.run_sync(_content, path, means.settings.largest_source)
             known = None if prompt is None else await last_push(means.ledger, means.organization_id, prompt.id, source.language)
             change, why = judge(sha256, form, known, asset)
+            if change is Change.UNCHANGED and means.compare_audio and await self._replaced(asset, known, wav):
+                change, why = Change.CHANGED, REPLACED
             if change is Change.UNCHANGED:
                 return replace(entry, change=change, seconds=None if asset is None else asset.seconds)
             sound = await means.audio.convert(path, wav, self._form)
@@ -158,6 +162,18 @@ class Pushing:
         finally:
             await to_thread.run_sync(lambda: wav.unlink(missing_ok=True))
         return entry
+
+    async def _replaced(self, asset: PromptAsset | None, known: Known | None, wav: Path) -> bool:
+        """Whether the platform serves other bytes than after the last push: of the same length and format nothing published tells it."""
+        if asset is None or known is None or not known.served:
+            return False
+        if asset.media is None:
+            raise TransientError("the platform does not say where its audio lies, so it cannot be compared", code=ReasonCode.BAD_ANSWER)
+        there = wav.with_suffix(".there")
+        try:
+            return (await self._means.media.download(MediaPart(asset.media, "audio/wav"), there)).sha256 != known.served
+        finally:
+            await to_thread.run_sync(lambda: there.unlink(missing_ok=True))
 
     async def _push(self, entry: Entry, prompt: Prompt | None, wav: Path, source: dict[str, object]) -> None:
         means = self._means

@@ -42,6 +42,7 @@ def _known(body: Mapping[str, Any], revision: int) -> Known:
         seconds=body["durationSeconds"],
         format=body["format"],
         revision=revision,
+        served=str(body["media"]["sha256"]),
     )
 
 

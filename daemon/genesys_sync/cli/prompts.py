@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in (("plan", "show what would change, and why"), ("push", "convert, upload, and wait until all is transcoded")):
         action = actions.add_parser(name, help=what)
         action.add_argument("folder", type=_folder, metavar="FOLDER", help="holds <prompt>/<language>.wav")
+        action.add_argument(
+            "--compare-audio", action="store_true", help="fetch what seems unchanged, too: shows what was replaced in Architect by its like"
+        )
         action.add_argument("--json", action="store_true", help="as JSON")
         action.set_defaults(run=run, push=name == "push")
 
@@ -81,6 +84,7 @@ async def _work(settings: Settings, base: Path, args: argparse.Namespace, places
             clock=place.clock,
             organization_id=await place.platform.identify(),
             settings=settings.prompts,
+            compare_audio=args.compare_audio,
         )
         async with AsyncExitStack() as stack:
             if args.push:

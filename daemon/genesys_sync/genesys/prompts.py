@@ -36,9 +36,10 @@ class PromptService:
         self._clock = clock
         self._actions = actions
 
-    async def listed(self) -> dict[str, Prompt]:
+    async def listed(self, *, media: bool = False) -> dict[str, Prompt]:
         """See `services.Prompts.listed`."""
-        return {prompt.name.lower(): prompt async for prompt in self._pages({})}
+        wanted = {"includeMediaUris": "true"} if media else {}
+        return {prompt.name.lower(): prompt async for prompt in self._pages(wanted)}
 
     async def find(self, name: str) -> Prompt | None:
         """See `services.Prompts.find`."""

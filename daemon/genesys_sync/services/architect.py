@@ -123,8 +123,8 @@ class UploadForm(StrEnum):
 class Prompts(Protocol):
     """Architect's user prompts. Raises PermanentError where the platform refuses, else TransientError."""
 
-    async def listed(self) -> dict[str, Prompt]:
-        """Every prompt with its resources, by name in lower case."""
+    async def listed(self, *, media: bool = False) -> dict[str, Prompt]:
+        """Every prompt with its resources, by name in lower case; with `media` also where their audio lies."""
         ...
 
     async def find(self, name: str) -> Prompt | None:

@@ -34,7 +34,7 @@ class FakePrompts:
         """The coming pushes raise these, one each, before they do anything."""
         self._failures.extend(errors)
 
-    async def listed(self) -> dict[str, Prompt]:
+    async def listed(self, *, media: bool = False) -> dict[str, Prompt]:
         """See `services.Prompts.listed`."""
         await checkpoint()
         return dict(self.prompts)
