@@ -138,6 +138,9 @@ def take_pictures(page: Page, url: str) -> None:
         page.look(**looks)  # type: ignore[arg-type]  # one of the three shapes above
         page.open(url)
         assert page.run("document.documentElement.scrollWidth") == looks["width"], f"{name}: the page is as wide as the screen"
+        page.run("document.querySelector('.banner').append('recording:recording:viewSensitiveData'.repeat(9))")
+        assert page.run("document.documentElement.scrollWidth") == looks["width"], f"{name}: so it is with a long word in the banner"
+        page.open(url)
         dark = page.run("getComputedStyle(document.body).backgroundColor").startswith("rgb(1")
         assert dark is (name == "dark")
         picture(page, name)
