@@ -70,3 +70,10 @@ def test_no_time_between_is_refused(words: tuple[str, ...]) -> None:
 def test_wrong_use_is_64(command: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, *words]) == 64
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["3700d", "1970-01-01", "0001-01-01"])
+def test_a_time_that_nothing_is_believed_of_is_refused(start: str) -> None:
+    """A slip of the finger must not become a request of a hundred thousand days, which no command takes back."""
+    with pytest.raises(NoWindow, match="more than 10 years back"):
+        window(asked("--from", start), now=NOW, settle=MINUTE)

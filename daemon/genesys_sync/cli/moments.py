@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from genesys_sync.errors import EX_USAGE, GenesysSyncError
+from genesys_sync.feed.facts import EARLIEST_AGE
 from genesys_sync.units import parse_duration
 
 FORMS = "2026-08-01 (UTC), 2026-08-01T14:30 (UTC unless it has a zone), 7d or 12h (so long ago), now"
@@ -16,7 +17,7 @@ GAPS_MOST = 1_000_000
 
 
 class NoWindow(GenesysSyncError):
-    """`--from` and `--to` leave no time between them."""
+    """`--from` and `--to` leave no time between them, or one that the daemon would page for months: a request cannot be taken back."""
 
     exit_code = EX_USAGE
 
@@ -48,6 +49,8 @@ def window(args: argparse.Namespace, *, now: datetime, settle: timedelta) -> Win
     """What the two options say; an end that is yet to come is taken for now, none for `settle` ago. Raises NoWindow."""
     start = moment(args.start, now=now)
     end = now - settle if args.end is None else min(moment(args.end, now=now, ending=True), now)
+    if start < now - EARLIEST_AGE:
+        raise NoWindow(f"--from {args.start} lies more than {EARLIEST_AGE.days // 365} years back: of what ended then nothing is believed")
     if start >= end:
         raise NoWindow(f"--from {args.start} and --to {args.end or 'as late as analytics is filled'} leave no time between them")
     return Window(_whole(start), _whole(end))

@@ -259,7 +259,7 @@ class ChannelKeeper:
     def _life(self, channel: ChannelView) -> float:
         """Seconds that the channel lives: it dies with its own time or with its token. It is replaced at 80 % of them, give or take a
         tenth, so that processes do not move together."""
-        life = channel.expires - self._clock.now() if channel.expires is not None else _LIFE
+        life = channel.expires - self._clock.now() - self._platform.clock_offset if channel.expires is not None else _LIFE
         if life <= timedelta(0):  # the clocks disagree: the published life is all that is known
             life = _LIFE
         ends_at = self._platform.tokens.ends_at

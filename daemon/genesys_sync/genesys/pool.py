@@ -24,6 +24,8 @@ from genesys_sync.logs import get_logger
 from genesys_sync.metrics import Metrics
 
 PROVE_EVERY: Final = 300.0
+FAILURES_MOST: Final = 3
+"""Calls of one further client that may come to nothing, one after the other; each had several tries."""
 _SUBJECT: Final = "/api/v2/authorization/subjects/me"
 _DENIED: Final = frozenset({ReasonCode.FORBIDDEN, ReasonCode.UNAUTHORIZED})
 _NAMED_MAX: Final = 5
@@ -38,6 +40,8 @@ class Member:
     client: Client
     code: str = "client_unproved"
     sentence: str = "it has not been proved yet"
+    failures: int = 0
+    """In a row."""
 
     @property
     def name(self) -> str:
@@ -88,9 +92,10 @@ class Pool:
         if member is None:
             return await ask(self._main)
         try:
-            return await ask(member.client)
+            reply = await ask(member.client)
         except TransientError as error:
             if error.code is not ReasonCode.UNAUTHORIZED:
+                self._failed(member, error)
                 raise
             self._judge(member, "client_refused", error.reason)
             _tell(member)
@@ -98,6 +103,9 @@ class Pool:
             if error.code not in _DENIED:
                 raise
             _log.info("client_denied", client=member.name, reason=error.reason, instead="asked by the first client")
+        else:
+            member.failures = 0
+            return reply
         return await ask(self._main)
 
     async def run(self, organization_id: str) -> None:
@@ -137,8 +145,17 @@ class Pool:
             return "client_lacks_permissions", f"it may not see all that the first client sees; its role lacks {named}"
         return "", ""
 
+    def _failed(self, member: Member, error: TransientError) -> None:
+        """Whoever fails again and again keeps its room, and would be given ever more of the work: left out until it is proved anew."""
+        if error.code is ReasonCode.RATE_LIMITED:
+            return
+        member.failures += 1
+        if member.usable and member.failures >= FAILURES_MOST:
+            self._judge(member, "client_failing", error.reason)
+            _tell(member)
+
     def _judge(self, member: Member, code: str, sentence: str) -> None:
-        member.code, member.sentence = code, sentence
+        member.code, member.sentence, member.failures = code, sentence, 0
         self._metrics.api_client_usable.labels(client=member.name).set(member.usable)
 
     def _roomiest(self, lane: Lane) -> Member | None:

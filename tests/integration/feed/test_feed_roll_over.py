@@ -164,3 +164,15 @@ async def test_when_the_first_dies_in_the_overlap_the_second_goes_on_and_what_ne
 
 async def _gap_count(stage: Stage, count: int) -> bool:
     return len(await stage.gaps()) == count
+
+
+async def test_a_clock_that_is_ahead_does_not_make_a_channel_seem_to_end_soon(staged: Staged) -> None:
+    """Twenty channels live at a time: whoever took a day for half an hour would push out its own, and other programs'."""
+
+    def ahead(stage: Stage) -> None:
+        stage.platform.life, stage.platform.clock_offset = timedelta(minutes=30), timedelta(hours=-23, minutes=-30)
+
+    async with staged(prepare=ahead) as stage:
+        await stage.live()
+        await stage.clock.advance(3600 * 17)
+        assert len(stage.notifications.paths) == 1
