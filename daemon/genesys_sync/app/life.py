@@ -17,7 +17,7 @@ from genesys_sync.app.composition import Ground, Parts, composed
 from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
 from genesys_sync.console import Console
-from genesys_sync.errors import CredentialsRefused, GenesysSyncError, LedgerFull, TransientError, root_cause
+from genesys_sync.errors import CredentialsRefused, GenesysSyncError, LedgerFull, PermanentError, TransientError, root_cause
 from genesys_sync.feed.listener import Feed
 from genesys_sync.health import HealthServer, LoopGuard
 from genesys_sync.orders import Orders
@@ -153,7 +153,7 @@ async def _listen(ground: Ground, parts: Parts) -> None:
         try:
             await platform.identify()
             break
-        except TransientError as error:
+        except (TransientError, PermanentError) as error:  # a gateway that redirects or denies may be mended as well
             wait = max(1.0, pause)
             _log.warning("the platform does not answer", error=error.reason, again_in=f"{wait:.0f}s")
             sdnotify.notify(READY=1, STATUS="waiting for the platform")

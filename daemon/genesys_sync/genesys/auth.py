@@ -188,6 +188,9 @@ class Tokens:
     def _refusal(self, status: int, body: bytes, wait: timedelta | None) -> CredentialsRefused | TransientError:
         told = _object(body).get("error")
         word = clean_text(told)[:60] if isinstance(told, str) else ""
+        if 300 <= status < 400:
+            sentence = f"REDIRECT_REFUSED: the login host answered {status}, a redirect, which is never followed: check genesys.login_url"
+            return TransientError(sentence, code=ReasonCode.BAD_ANSWER, delay=wait)
         if status in {400, 401} and (word in {"invalid_client", "unauthorized_client", "invalid_grant"} or (status == 401 and not word)):
             return CredentialsRefused(_REFUSED.format(told=word or f"status {status}"))
         code = ReasonCode.RATE_LIMITED if status == 429 else ReasonCode.UNREACHABLE if status >= 500 else ReasonCode.BAD_ANSWER

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +54,33 @@ async def fetched(url: str, into: Path) -> Any:
     async with media.session(rule, settings) as session:
         store = media.MediaStore(session, rule, settings, clock=SystemClock(), metrics=Metrics(), random=lambda: 0.0)
         return await store.download(MediaPart(SecretUrl(f"{url}/key?X-Amz-Signature=secret"), "audio/ogg"), into)
+
+
+@pytest.mark.parametrize("login", [302, 200])
+async def test_b20_a_daemon_that_is_redirected_goes_on_asking_the_right_host(serve: Serve, tmp_path: Path, login: int) -> None:
+    """A gateway may be set wrong for an hour: nothing is sent elsewhere, and nobody has to start the daemon again."""
+    asked: list[str] = []
+
+    async def gateway(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path == "/oauth/token" and login == 200:
+            return web.json_response(TOKEN)
+        return web.Response(status=302, headers={"Location": "/elsewhere"})
+
+    url = await serve(gateway)
+    (tmp_path / "settings.toml").write_text(f'genesys = {{ api_url = "{url}", login_url = "{url}" }}\nhealth.listen = "127.0.0.1:0"\n')
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GENESYS")}
+    env |= {"GENESYS_CLIENT_ID": "id", "GENESYS_CLIENT_SECRET": "the secret"}
+    command = [sys.executable, "-m", "genesys_sync", "run", "--set", "log.format=json"]
+    with anyio.fail_after(60):
+        async with await anyio.open_process(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            said = b""
+            while said.count(b"REDIRECT_REFUSED") < 2:
+                said += await process.stderr.receive()
+            process.terminate()
+            assert await process.wait() == 0
+    assert "/elsewhere" not in asked
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
