@@ -39,9 +39,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        r = self.registry
         self.kept = Kept()
-        r.register(self.kept)
+        self.registry.register(self.kept)
+        self._of_feed(self.registry)
+        self._of_deliveries(self.registry)
+        self._of_platform(self.registry)
+        self._of_process(self.registry)
+
+    def _of_feed(self, r: CollectorRegistry) -> None:
         self.feed_frames = Counter("genesys_sync_feed_frames", "Frames received, by kind.", ["kind"], registry=r)
         self.feed_bytes = Counter("genesys_sync_feed_bytes", "Bytes received on the socket.", registry=r)
         self.feed_connections = Counter("genesys_sync_feed_connections", "Connections that ended, by cause.", ["cause"], registry=r)
@@ -65,6 +70,8 @@ class Metrics:
         self.backfill_conversations = Counter(
             "genesys_sync_backfill_conversations", "Conversations seen by back-fill: new to the ledger, or known.", ["outcome"], registry=r
         )
+
+    def _of_deliveries(self, r: CollectorRegistry) -> None:
         self.events = Counter("genesys_sync_events", "Events recorded in the ledger.", ["topic", "origin"], registry=r)
         self.ledger_commit_seconds = Histogram(
             "genesys_sync_ledger_commit_seconds", "One group commit, with fsync.", buckets=_SECONDS, registry=r
@@ -112,6 +119,8 @@ class Metrics:
             buckets=_AGES,
             registry=r,
         )
+
+    def _of_platform(self, r: CollectorRegistry) -> None:
         self.api_requests = Counter("genesys_sync_api_requests", "Requests to the platform.", ["operation", "status"], registry=r)
         self.api_seconds = Histogram(
             "genesys_sync_api_seconds", "Duration of platform requests.", ["operation"], buckets=_SECONDS, registry=r
@@ -132,6 +141,8 @@ class Metrics:
         )
         self.media_bytes = Counter("genesys_sync_media_bytes", "Bytes of media downloaded.", registry=r)
         self.media_downloads = Counter("genesys_sync_media_downloads", "Downloads, by how they ended.", ["outcome"], registry=r)
+
+    def _of_process(self, r: CollectorRegistry) -> None:
         self.storage_free_bytes = Gauge("genesys_sync_storage_free_bytes", "Free space on the archive's file system.", registry=r)
         self.data_dir_unsafe = Gauge(
             "genesys_sync_data_dir_unsafe",

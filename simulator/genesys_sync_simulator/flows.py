@@ -53,7 +53,6 @@ class Flow:
     description: str = ""
     checked_in: int = 1
     published: int | None = 1
-    published_at: float | None = None
     lock: Holder | None = None
     deleted: bool = False
     operations: list[Operation] = field(default_factory=list)
@@ -77,7 +76,7 @@ class Flow:
         if operation.action == "CHECKIN":
             self.checked_in, self.lock = operation.version, None
         elif operation.action == "PUBLISH":
-            self.published, self.published_at = operation.version, operation.ends
+            self.published = operation.version
             self.checked_in = max(self.checked_in, operation.version)
 
 

@@ -14,7 +14,6 @@ class Token:
 
     value: str
     client: Client
-    issued: float
     expires: float
     revoked: bool = False
 
@@ -41,7 +40,7 @@ class Tokens:
         """A new token; older ones stay good until they expire."""
         for value in [value for value, token in self._tokens.items() if not token.valid(now)]:
             del self._tokens[value]
-        token = Token(secrets.token_urlsafe(48), client, now, now + self.life)
+        token = Token(secrets.token_urlsafe(48), client, now + self.life)
         self._tokens[token.value] = token
         return token
 

@@ -118,19 +118,9 @@ class Feed:
         self._clock = clock
         self._settings = settings
         self._metrics = metrics
-        self._live: Live | None = None
         self._intake = Intake(ledger=ledger, router=router, clock=clock, limit=settings.intake_limit, upstream=self._last_words)
-        if settings.live_transcripts and redactor is not None:
-            self._live = Live(
-                redactor=redactor,
-                intake=self._intake,
-                clock=clock,
-                settings=settings,
-                metrics=metrics,
-                organization_id=platform.organization_id,
-                held=HeldBook(held),
-                known=self._recorded,
-            )
+        followed_by = redactor if settings.live_transcripts else None
+        self._live = None if followed_by is None else self._made_live(platform.organization_id, followed_by, HeldBook(held))
         conversations = LiveConversations()
         self._kept = KeptFrames(kept)
         self._reader = Reader(
@@ -157,22 +147,37 @@ class Feed:
         )
         self._subscriptions = Subscriptions(platform=platform, settings=settings, metrics=metrics)
         self._book = ChannelBook(clock=clock, file=book)
-        self._kit = Kit(
+        self._kit = self._made_kit(platform, random)
+        self._shards: dict[int, tuple[Shard, anyio.CancelScope]] = {}
+        self._since = clock.monotonic()
+        self._last = Ending(cause=Cause.STARTED)
+
+    def _made_live(self, organization_id: str, redactor: Redactor, held: HeldBook) -> Live:
+        return Live(
+            redactor=redactor,
+            intake=self._intake,
+            clock=self._clock,
+            settings=self._settings,
+            metrics=self._metrics,
+            organization_id=organization_id,
+            held=held,
+            known=self._recorded,
+        )
+
+    def _made_kit(self, platform: FeedPlatform, random: Callable[[], float]) -> Kit:
+        return Kit(
             platform=platform,
             subscriptions=self._subscriptions,
             book=self._book,
             reader=self._reader,
             backfill=self._backfill,
-            clock=clock,
-            settings=settings,
-            metrics=metrics,
+            clock=self._clock,
+            settings=self._settings,
+            metrics=self._metrics,
             heard=self._heard,
             turned=self._turned,
             random=random,
         )
-        self._shards: dict[int, tuple[Shard, anyio.CancelScope]] = {}
-        self._since = clock.monotonic()
-        self._last = Ending(cause=Cause.STARTED)
 
     @property
     def state(self) -> FeedState:

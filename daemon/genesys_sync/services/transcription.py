@@ -36,8 +36,6 @@ class TranscriptionCheck(StrEnum):
     """The client may see recordings; of a recording of the platform's alone."""
     PRODUCT = "product"
     """The organisation has a licence, and the product that the settings ask for; of a recording of the platform's alone."""
-    PROVIDER = "provider"
-    """The provider takes it: what it refused for a reason of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
