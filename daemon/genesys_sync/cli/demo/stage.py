@@ -93,6 +93,18 @@ async def daemon(folder: Path, platform: Platform, *, settings: Path, overrides:
         return await anyio.open_process([*command, "run"], stdin=DEVNULL, stdout=log, stderr=log, env=environment)
 
 
+def log_size(folder: Path) -> int:
+    """Bytes that daemons have written so far."""
+    return (folder / "daemon.log").stat().st_size
+
+
+def runs(folder: Path, *, since: int) -> bool:
+    """Whether a daemon has said that it runs, after so many bytes of the log."""
+    with (folder / "daemon.log").open("rb") as log:
+        log.seek(since)
+        return any(b"running" in line and b"organization_id" in line for line in log)
+
+
 async def end(process: Process, *, patience: float) -> int:
     """SIGTERM, then SIGKILL when patience runs out; the exit status. An ended process is no error."""
     if process.returncode is None:
