@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from genesys_sync.redaction import findings as types
 from genesys_sync.redaction.atoms import Atom, atoms_of
 from genesys_sync.redaction.findings import MASKED, Finding, Hidden
-from genesys_sync.redaction.labels import names_anything
+from genesys_sync.redaction.labels import UNIT_AFTER, names_anything
 from genesys_sync.redaction.lexicon import ASIDES, HOMOPHONES, SOFT, Kind
 from genesys_sync.redaction.stream import Stream
 
@@ -71,8 +71,10 @@ _ASIDE: Final = (
 )
 _LAST_DOT: Final = re.compile(rf".*\b(?:dot|point|punkt|punto|punt|ponto)\s+(?:{_ASIDE}\s+)*[^\W_]+", re.DOTALL)
 _IS: Final = re.compile(r"\b(?:is|it's|ist|lautet|est|es|c'est)\b")
-_GOES_ON: Final = re.compile(rf"[\s,.-]*(?:(?:{_ASIDE}|i mean|correction|make that|sorry|no wait)\b[\s,.-]*)*")
-_ONE_OF: Final = re.compile(r"one (?:moment|second|sec|minute|more|of|thing|time|last|other)\b")
+_GOES_ON: Final = re.compile(
+    rf"[\s,.-]*(?:(?:{_ASIDE}|i mean|correction|make that|scratch that|actually|sorry|wait|no(?! one\b))\b[\s,.-]*)*"
+)
+_ONE_OF: Final = re.compile(r"one (?:moment|second|sec|minute|thing|time|last)\b|[^\W_]+ (?:of|more|others?)\b")
 _TAKEN_BACK: Final = re.compile(
     r"[\s,.?!-]*(?:\b(?:sorry|correction|i mean|no|wait|scratch that|let me (?:start over|flip it over|see)|actually|rather|pardon|oops"
     r"|um|uh|erm|er)\b[\s,.?!-]*)+$"
@@ -200,7 +202,7 @@ def find_rests(stream: Stream, hidden: Hidden) -> None:
             if atom is None or atom.start or atom.sound.kind not in _DIGITS or atom.sound.weak:
                 break
             start, floor = begin.end(), begin.end() + atom.end
-            if _ONE_OF.match(stream.low, start, end):
+            if _ONE_OF.match(stream.low, start, end) or UNIT_AFTER.match(stream.low, floor):
                 break
             if hidden.overlaps(start, floor):
                 break

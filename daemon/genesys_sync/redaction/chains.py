@@ -35,6 +35,7 @@ _MOST_ASIDE = 80  # characters
 _COUNTS = frozenset({"15", "16"})  # digits that a card has
 _SHORTEST_PART = 3  # digits of a part that is not said digit by digit
 _FEWEST = 5  # digits of two runs that go on with each other over an aside
+_RANGE = frozenset({"to", "or", "until", "till", "through"})  # "five oh five to one oh five"
 _REMEMBERED = 64  # digits that somebody may repeat
 
 
@@ -164,7 +165,8 @@ class _Links:
         if right.start - left.end > _MOST_ASIDE or self._hidden.overlaps(left.end, right.start):
             return False
         low = self._stream.low
-        if names_anything(low[left.end : right.start]) or is_no_beginning(low, left.start):
+        between = low[left.end : right.start]
+        if between.strip() in _RANGE or names_anything(between) or is_no_beginning(low, left.start):
             return False
         return all(self._is_part(run) for run in (left, right))
 

@@ -24,6 +24,11 @@ _MOST_SEGMENTS: Final = 6
 _MOST_CHAINS: Final = 8
 
 
+def is_near(chains: Sequence[Chain], at: int) -> bool:
+    """Whether the next chain begins so near that it may go on with the one at `at`."""
+    return at + 1 < len(chains) and 0 <= chains[at + 1].runs[0].start - chains[at].runs[-1].end <= _MOST_BETWEEN
+
+
 def follows(stream: Stream, hidden: Hidden, chains: Sequence[Chain], at: int, kind: str) -> list[int]:
     """Which of the chains after `at` go on with it: their places in `chains`, in order."""
     count, end = len(chains[at].digits), chains[at].runs[-1].end

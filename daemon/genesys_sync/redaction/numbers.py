@@ -9,7 +9,7 @@ from typing import Final
 from genesys_sync.redaction import findings as types
 from genesys_sync.redaction import labels
 from genesys_sync.redaction.chains import Chain, chains_of
-from genesys_sync.redaction.dictation import COMPLETE, follows, is_part
+from genesys_sync.redaction.dictation import COMPLETE, follows, is_near, is_part
 from genesys_sync.redaction.findings import Finding, Hidden
 from genesys_sync.redaction.ibans import after_iban, before_iban, is_spelled
 from genesys_sync.redaction.spoken import Run, runs_of
@@ -35,6 +35,8 @@ def find_numbers(stream: Stream, hidden: Hidden, regions: tuple[str, ...]) -> No
         if place in taken:
             continue
         decided = _decide(stream, hidden, chain, regions)
+        if decided is None and not is_near(chains, place):
+            continue
         kind = _asked_for(stream, hidden, chain) if decided is None else decided[0]
         whole = kind is None or kind not in COMPLETE or _is_all_that_was_asked(stream, chain)
         parts = [] if whole or kind is None else follows(stream, hidden, chains, place, kind)

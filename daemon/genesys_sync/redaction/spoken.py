@@ -36,8 +36,11 @@ _RARE = frozenset({"won", "ate", "tree", "fore", "niner", "fife"})
 _EDGE = re.compile(r"[^\W\d_]+")
 _ORDINAL_ENDINGS = frozenset({"st", "nd", "rd", "th"})
 _FROM = re.compile(r"\b(?:from|between) $")
+_RANGE = re.compile(r"\b(?:from|between)\b")
+_DATE = 6  # digits of a day and a year
 _NAMES_WITH_DIGIT = frozenset({"cvv", "cvc", "cvn"})
 _COUNTING = re.compile(r"\b(?:last|first|final|next|other|remaining)[ -]$")
+_COUNTING_ENDS = frozenset("tlrg")  # their last letters: nearly nothing else is looked at
 _POINTING = re.compile(r"\b(?:the|this|that|which|another|no|each|every|any|only|last|new|old|other|right|wrong|next|good|first|second) $")
 _NOTHING = re.compile(r"[^\w\n]*(?:\n|$)")
 
@@ -133,7 +136,10 @@ def _with_homophones(group: Sequence[Atom], low: str, floor: int, limit: int) ->
         if out and sure >= _SURE:
             out += _heard(low, out[-1].end, atom.start)
         out.append(atom)
-    words = HOMOPHONES.keys() if sure >= _SURE else _RARE
+    words: Set[str] = HOMOPHONES.keys() if sure >= _SURE else _RARE
+    beside_to = low.startswith(" to", out[-1].end) or low.endswith("to ", floor, out[0].start)
+    if beside_to and _RANGE.search(low, max(floor, out[0].start - _LONGEST_GAP), out[0].start):
+        words = words - {"to"}  # "from seven oh five to six"
     while single[0] and (before := _word_before(low, out[0].start, floor, words)) is not None:
         out.insert(0, before)
     while single[-1] and (after := _word_after(low, out[-1].end, limit, words)) is not None:
@@ -185,7 +191,8 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream,
     month = dates > 1 or any(atom.sound.kind is Kind.DATE and low[atom.start : atom.end] in MONTHS for atom in group)
     sizes = [len(atom.sound.digits) for atom in group if atom.sound.kind is not Kind.DATE]
     dictated = all(size == 1 for size in sizes) and len(sizes) > 1  # digit by digit, as no quantity is said
-    dated = month and max(sizes, default=0) <= 4 and sizes.count(1) <= 4
+    months = sum(low[atom.start : atom.end] in MONTHS for atom in group) if month else 0
+    dated = month and max(sizes, default=0) <= 4 and sizes.count(1) <= 4 and len(digits) <= _DATE * max(months, 1) + 2
     said = [atom for atom in group if atom.sound.kind is not Kind.DOT]
     scaled = any(atom.sound.kind is Kind.SCALE and i <= 2 and not atom.written for i, atom in enumerate(said))
     runs.append(
@@ -243,7 +250,8 @@ def _numbers_alone(group: Sequence[Atom], low: str) -> Sequence[Atom]:
         return rest  # an interjection: "oh, right, it's three one"
     if not rest and low[first.start : first.end] == "one" and _POINTING.search(low, max(first.start - 9, 0), first.start):
         return rest
-    counted = first.sound.kind is Kind.DIGITS and _COUNTING.search(low, max(first.start - 11, 0), first.start)
+    near = low[first.start - 2 : first.start - 1] in _COUNTING_ENDS
+    counted = near and first.sound.kind is Kind.DIGITS and _COUNTING.search(low, max(first.start - 11, 0), first.start)
     if counted and (not rest or str(len(digits_of(rest, low))) == first.sound.digits):
         return rest
     if len(rest) == 1 and first.sound.kind is Kind.DATE and rest[0].single and low[first.start : first.end] not in MONTHS:
