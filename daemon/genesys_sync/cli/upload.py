@@ -82,6 +82,8 @@ def _upload(args: argparse.Namespace) -> int:
     else:
         for one in files:
             print_line(sentence(one))
+        if len(files) > 1:
+            _say(summary(files), quiet=False)
     return 0 if all(one.good for one in files) else EX_DATAERR
 
 
