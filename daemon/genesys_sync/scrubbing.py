@@ -43,7 +43,7 @@ _CREDENTIAL = re.compile(
 )
 _ASSIGNMENT = re.compile(
     r"\b((?:access_|refresh_|id_)?token|client_secret|secret|password|passwd|api[_-]?key|x-amz-[a-z-]{1,40}|signature)"
-    r"([\"']?\s{0,3}[=:]\s{0,3}[\"']?)[^\s\"',;&}<]+",
+    r"([\"']?\s{0,3}[=:]\s{0,3}[\"']?)(?!SECRET_EXPOSED:)[^\s\"',;&}<]+",  # that code says what is wrong with the setting of this name
     re.IGNORECASE,
 )
 _MAIL = re.compile(r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")

@@ -31,6 +31,7 @@ def no_secrets_left(monkeypatch: pytest.MonkeyPatch) -> None:
         ('{"access_token": "opaque-value"}', "opaque-value"),
         ("client_secret=opaque-value&grant_type=x", "opaque-value"),
         ("x-amz-signature: 0badcafe", "0badcafe"),
+        ("client_secret: SECRET_EXPOSED-2", "EXPOSED-2"),
         ("from anna.meier+tag@mail.example.co.uk today", "anna"),
         ("sip:anna@pbx.example.com", "anna"),
         ("called +49 (0)30 123 456-78", "456"),
@@ -65,6 +66,7 @@ def test_what_must_not_be_seen_is_not(text: str, hidden: str) -> None:
         "attempt 3 of 12 after 250 ms, status 429",
         "basic checks passed",
         "what now? nothing",
+        "settings.toml:2:9 genesys.client_secret: SECRET_EXPOSED: a secret has no place in the settings",
     ],
 )
 def test_what_people_need_stays(text: str) -> None:
