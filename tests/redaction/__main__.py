@@ -29,6 +29,7 @@ WRITTEN = {
     "set D": "unseen_d.txt",
     "set E": "unseen_e.txt",
     "set F": "unseen_f.txt",
+    "set G": "unseen_g.txt",
 }
 SEEDS = (1, 20261121)
 NOISE_SEEDS = (71, 1009)

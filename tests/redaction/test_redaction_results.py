@@ -177,6 +177,8 @@ WORST = {
     "commas": "1,111,",
     "dates": "1/1/1",
     "contexts": "cvv born expires 123 ",
+    "answers": "expires\nmarch twenty born\nmay social 1234 ",
+    "addresses": "my email is bob at gmail a at b.com sorry bob dot x ",
 }
 
 

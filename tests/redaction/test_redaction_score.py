@@ -14,7 +14,7 @@ from genesys_sync.redaction import Redactor
 
 HAND = cases_in("hand.txt")
 HELD_OUT = cases_in("heldout.txt") + cases_in("second.txt")
-UNSEEN = {name: cases_in(f"{name}.txt") for name in ("unseen_a", "unseen_b", "unseen_c", "unseen_d", "unseen_e", "unseen_f")}
+UNSEEN = {f"unseen_{letter}": cases_in(f"unseen_{letter}.txt") for letter in "abcdefg"}
 NOISY = [case for seed in NOISE_SEEDS for case in Noisy(seed).cases(90)]
 STRANGE = [case for seed in STRANGE_SEEDS for case in Strangers(seed).cases(120)]
 GENERATED = [case for seed in SEEDS for case in Generator(seed).cases(120)]

@@ -155,14 +155,32 @@ def is_over(tail: str, low: str, start: int, end: int) -> bool:
     return sum(word not in ASIDES for word in WORD.findall(since[2])) > _AFTERWARDS
 
 
+_QUESTION: Final = re.compile(r"\b(?:your|what|when|which|how|where|who)\b")
+_SAME_QUESTION: Final = re.compile(
+    r"\b(?:next|rest|remaining|others?|last|middle|first|more|repeat|again|years?|months?|days?|date|part|groups?|digits?|whole|full)\b"
+)
+
+
+def asks_anew(tail: str) -> bool:
+    """Whether, since what is named in `tail` was told, a turn in between asked for something else."""
+    turns = tail.rpartition("\0")[2].split("\n")[1:-1] if "\0" in tail else ()
+    return any(_QUESTION.search(turn) and not _SAME_QUESTION.search(turn) and not names_anything(turn) for turn in turns)
+
+
 def is_no_beginning(low: str, position: int) -> bool:
     """Whether what comes at `position` was announced as the end of a number that is not given, or as something that is no person's."""
     return _NOT_WHOLE.search(low, max(position - 30, 0), position) is not None
 
 
+_SOME_NUMBER: Final = re.compile(
+    r"\b(?:your|the) (?!next|last|first|rest|whole|full|complete|entire|right|wrong|correct|same|other|long|new|old|card|social|phone)"
+    r"[a-z]+ (?:number|code)\b"
+)
+
+
 def asks_for_little(text: str) -> bool:
-    """Whether `text`, lower case, names something short, or what is no person's."""
-    return _FOR_SMALL.search(text) is not None
+    """Whether `text`, lower case, names something short, or what is no person's, or some other number of which we know nothing."""
+    return _FOR_SMALL.search(text) is not None or (_SOME_NUMBER.search(text) is not None and not _FOR_LARGE.search(text))
 
 
 def names_anything(text: str) -> bool:

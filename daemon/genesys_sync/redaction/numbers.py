@@ -80,7 +80,8 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
     if count <= 8 or chain.month:
         context = labels.said_before(tail, small=True)
         kind = labels.small_type(context, chain.digits, month=chain.month, shaped_as_date=shaped)
-        if kind is not None and not (kind in _ALONE and labels.is_over(tail, stream.low, first.start, last.end)):
+        over = kind in _ALONE and labels.is_over(tail, stream.low, first.start, last.end)
+        if kind is not None and not over and not labels.asks_anew(tail):
             return kind, "asked_for"
     after = labels.said_after(stream.low[last.end : min(stream.end_of(last.segment), last.end + _LOOK_AHEAD)])
     if count < labels.ENOUGH:
