@@ -123,19 +123,26 @@ def corrects(text: str) -> bool:
 
 
 _TAKEN_FOR_ELSE: Final = re.compile(
-    r"\b(?:at|in|(?<!hold )(?<!hang )(?<!carry )(?<!go )on|since|from|to|for|until|till|between|than|paid|charged|cost|costs|"
+    r"\b(at|in|(?<!hold )(?<!hang )(?<!carry )(?<!go )on|since|from|to|for|until|till|between|than|paid|charged|cost|costs|"
     r"press|seit|bis|ab|à|en|desde|hasta)\W{1,2}$"
 )
+_LEADING_IN: Final = frozenset({"at", "on", "from", "to", "for"})
+_PHRASE: Final = 32  # characters that name a number and lead in to it
 _NOT_WHOLE: Final = re.compile(rf"\b(?:ending|ends|ended|last (?:four|4)|endet|letzten vier|endziffern|{_BENIGN}|{_PLACES})\b")
 
 
 def is_quantity(low: str, start: int, end: int) -> bool:
-    """Whether the number at [start, end) of `low` is one of something: a unit or a currency beside it, or a preposition of time before."""
-    return (
-        UNIT_AFTER.match(low, end) is not None
-        or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) is not None
-        or _TAKEN_FOR_ELSE.search(low, max(start - 16, 0), start) is not None
-    )
+    """Whether the number at [start, end) of `low` is one of something: a unit or a currency beside it, or a preposition of time before.
+
+    "Call me on twenty one forty" is none.
+    """
+    if UNIT_AFTER.match(low, end) is not None or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) is not None:
+        return True
+    before = _TAKEN_FOR_ELSE.search(low, max(start - 16, 0), start)
+    if before is None:
+        return False
+    named = said_before(low[max(start - _PHRASE, 0) : start], small=False) if before.group(1) in _LEADING_IN else None
+    return named in (None, BENIGN, types.DATE_OF_BIRTH)
 
 
 _TIMED: Final = re.compile(
