@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import anyio
+import orjson
+
 from genesys_sync.cli.invocation import load_settings, run_async
 from genesys_sync.cli.output import iso, print_json, print_line, print_table
 from genesys_sync.clock import SystemClock
@@ -20,6 +23,7 @@ from genesys_sync.units import spoken
 
 ANSWER_LIMIT = 64 << 10
 DAEMON_SECONDS = 3.0
+_SERVER = b"Server: genesys-sync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +63,26 @@ async def _look(settings: Settings) -> Status:
 
 async def ask_daemon(address: tuple[str, int], path: str) -> Mapping[str, Any] | None:
     """The JSON that a daemon of ours answers at its health listener; None when nobody does, or somebody else."""
-    import aiohttp
-    import orjson
-
     host, port = address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     if port == 0:
         return None
-    url = f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
-    timeout = aiohttp.ClientTimeout(total=DAEMON_SECONDS)
+    name = f"[{host}]" if ":" in host else host
+    answer = b""
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.get(url, allow_redirects=False) as response,
-        ):
-            if response.headers.get("Server") != "genesys-sync":
-                return None
-            text = b""
-            async for chunk in response.content.iter_chunked(ANSWER_LIMIT):
-                text += chunk
-                if len(text) > ANSWER_LIMIT:
-                    return None
-            body = orjson.loads(text)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        # one GET of a daemon on this machine, by hand: to import an HTTP client takes longer than all else that this command does
+        with anyio.fail_after(DAEMON_SECONDS):
+            async with await anyio.connect_tcp(host, port) as stream:
+                await stream.send(f"GET {path} HTTP/1.0\r\nHost: {name}:{port}\r\n\r\n".encode())
+                async for chunk in stream:
+                    answer += chunk
+                    if len(answer) > ANSWER_LIMIT:
+                        return None
+        head, _, body = answer.partition(b"\r\n\r\n")
+        found = orjson.loads(body) if _SERVER in head.split(b"\r\n") else None
+    except (anyio.BrokenResourceError, TimeoutError, OSError, ValueError):
         return None
-    return body if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def as_json(status: Status) -> dict[str, Any]:
