@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from genesys_sync.redaction import findings as types
+from genesys_sync.redaction.atoms import atoms_of
 from genesys_sync.redaction.lexicon import ASIDES, UNITS
 from genesys_sync.redaction.spoken import WORD
 
@@ -106,6 +107,9 @@ def said_before(tail: str, *, small: bool, close: bool | None = None) -> str | N
     bare = not small and found.lastgroup == BENIGN and _NUMBER_OF.match(tail, found.end()) is None  # "i placed an order, and …"
     if bare and len(tail[found.end() :].split()) > _NEAR:
         return None
+    line, turn, _ = tail[found.end() :].partition("\n") if not small and found.lastgroup == BENIGN else ("", "", "")
+    if turn and 0 < sum(len(atom.sound.digits) for atom in atoms_of(line) if not atom.sound.weak) < ENOUGH:
+        return None  # it has its number already, "version two point six" · "…"; a longer one may be repeated
     if (small if close is None else close) and len(tail[found.end() :].split()) > _CLOSE:
         return None
     return found.lastgroup

@@ -80,6 +80,9 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
     if count <= 8 or chain.month:
         context = labels.said_before(tail, small=True)
         kind = labels.small_type(context, chain.digits, month=chain.month, shaped_as_date=shaped)
+        if context == types.CVV and kind is None and count < labels.ENOUGH and len(chain.runs) > 1 and len(first.digits) in (3, 4):
+            chain.runs, chain.digits = [first], first.digits  # "456" · "it's fifty five inches": the code is complete
+            return _decide(stream, hidden, chain, regions)
         over = kind in _ALONE and labels.is_over(tail, stream.low, first.start, last.end)
         if kind is not None and not over and not labels.asks_anew(tail):
             return kind, "asked_for"
@@ -103,7 +106,7 @@ def _decide_long(stream: Stream, chain: Chain, before: str | None, after: str | 
     )
     if len(left) < labels.ENOUGH:
         return None
-    context = after if before is None else before
+    context = after if before is None or (before == labels.BENIGN and after is not None) else before
     count = len(chain.digits)
     if count < labels.LONG:
         shown = stream.low[max(first.core_start - 1, 0) : first.core_start] != "+" and not labels.is_ssn_shape(written)
