@@ -104,6 +104,14 @@ def find_asked_ibans(stream: Stream, hidden: Hidden) -> None:
                 done = end
 
 
+def _goes_on_spelled(stream: Stream, position: int) -> bool:
+    """Whether the segment ends at `position`, or goes on with another spelled letter or digit."""
+    following = _PIECE.search(stream.low, position, min(stream.end_of(stream.segment_at(position - 1)), position + _LOOK_AHEAD))
+    if stream.low[position : position + 1] in ("'", "\u2019"):
+        return False
+    return following is None or _as_spelled(stream.text, following.start(), following.end(), following.group()) is not None
+
+
 def _spelled_after(stream: Stream, hidden: Hidden, position: int) -> list[tuple[int, int, str]]:
     """(start, end, what it stands for) of each stretch of spelled letters and digits after `position`, until it goes on no more."""
     stretches: list[tuple[int, int, str]] = []
@@ -117,6 +125,8 @@ def _spelled_after(stream: Stream, hidden: Hidden, position: int) -> list[tuple[
         letters = None if word in SOFT and len(word) > 1 and word not in SOUNDS else _as_spelled(stream.text, start, end, word)
         if letters is None and word in _COUNTRIES and _NUMBER_NEXT.match(stream.low, end):
             letters = word  # "de 89"
+        if word in ("a", "i") and not _goes_on_spelled(stream, end):
+            letters = None  # "i make"
         if letters is None or stream.low[start - 1] in "'\u2019":
             if names_anything(word) and _ASKED.match(word) is None:
                 break

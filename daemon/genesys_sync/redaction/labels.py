@@ -160,10 +160,15 @@ def is_over(tail: str, low: str, start: int, end: int) -> bool:
     """Whether the short number at [start, end) of `low` is a time or a quantity, or comes when what is named in `tail` was told already."""
     if UNIT_AFTER.match(low, end) or CURRENCY_BEFORE.search(low, max(start - 2, 0), start) or _TIMED.search(low, max(start - 16, 0), start):
         return True
-    since = tail.rpartition("\0")
-    if not since[1] or names_anything(since[2]) or corrects(since[2]):
+    return is_past(tail)
+
+
+def is_past(tail: str) -> bool:
+    """Whether what is named in `tail` was told in it already, and something else was talked of since."""
+    _, told, since = tail.rpartition("\0")
+    if not told or names_anything(since) or corrects(since):
         return False
-    return sum(word not in ASIDES for word in WORD.findall(since[2])) > _AFTERWARDS
+    return sum(word not in ASIDES for word in WORD.findall(since)) > _AFTERWARDS
 
 
 _QUESTION: Final = re.compile(r"\b(?:your|what|when|which|how|where|who)\b")

@@ -83,7 +83,7 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
         if context == types.CVV and kind is None and count < labels.ENOUGH and len(chain.runs) > 1 and len(first.digits) in (3, 4):
             chain.runs, chain.digits = [first], first.digits  # "456" · "it's fifty five inches": the code is complete
             return _decide(stream, hidden, chain, regions)
-        over = kind in _ALONE and labels.is_over(tail, stream.low, first.start, last.end)
+        over = labels.is_over(tail, stream.low, first.start, last.end) if kind in _ALONE else labels.is_past(tail)
         if kind is not None and not over and not labels.asks_anew(tail):
             return kind, "asked_for"
     after = labels.said_after(stream.low[last.end : min(stream.end_of(last.segment), last.end + _LOOK_AHEAD)])
