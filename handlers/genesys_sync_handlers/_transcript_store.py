@@ -122,7 +122,18 @@ class TranscriptStore:
         raw = {"key": key, "sha256": got.sha256, "bytes": got.size}
         model = await self._write(place, transcript, file.recording_id, "json")
         forms = [{"form": form, **await self._write(place, transcript, file.recording_id, form)} for form in self._forms]
-        return Fetched(stored=_body(place, transcript, raw=raw, model=model, forms=forms))
+        body = archived_body(
+            transcript,
+            communication_id=place.communication.id,
+            media_type=place.communication.media_type,
+            sidecar=place.sidecar,
+            ended_at=iso(place.ended_at),
+            revision=1,
+            raw=raw,
+            model=model,
+            forms=forms,
+        )
+        return Fetched(stored=body)
 
     async def fetch_renewed(self, place: Place, file: TranscriptFile, details: Mapping[str, Any]) -> Fetched:
         """`fetch`, with a new location when the first has grown old on the way."""
@@ -158,15 +169,24 @@ def _read(path: Path, *, place: Place, recording_id: str | None, people: Sequenc
     return in_channels(transcript, channels)
 
 
-def _body(
-    place: Place, transcript: Transcript, *, raw: Mapping[str, Any], model: Mapping[str, Any], forms: Sequence[Mapping[str, Any]]
+def archived_body(
+    transcript: Transcript,
+    *,
+    communication_id: str | None,
+    media_type: str | None,
+    sidecar: str,
+    ended_at: str | None,
+    revision: int,
+    raw: Mapping[str, Any],
+    model: Mapping[str, Any],
+    forms: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """What `transcript.archived` says: identities and measures, nothing of what was said or by whom."""
+    """What `transcript.archived` says, whoever made the transcript: identities and measures, nothing of what was said or by whom. Pure."""
     return {
-        "communicationId": place.communication.id,
+        "communicationId": communication_id,
         "recordingIds": list(transcript.recording_ids),
         "source": transcript.source,
-        "mediaType": place.communication.media_type,
+        "mediaType": media_type,
         "languages": list(transcript.languages),
         "segments": len(transcript.segments),
         "words": transcript.word_count,
@@ -174,7 +194,7 @@ def _body(
         "raw": dict(raw),
         "transcript": dict(model),
         "forms": [dict(form) for form in forms],
-        "sidecar": place.sidecar,
-        "conversationEndedAt": iso(place.ended_at),
-        "revision": 1,
+        "sidecar": sidecar,
+        "conversationEndedAt": ended_at,
+        "revision": revision,
     }

@@ -21,7 +21,7 @@ from genesys_sync.transcripts import FORMS, Form, Transcript, align, alone_on_th
 from genesys_sync_handlers._analytics import recording_began
 from genesys_sync_handlers._keys import provided_key, sidecar_key
 from genesys_sync_handlers._times import parse_iso
-from genesys_sync_handlers._transcript_store import SCHEMA
+from genesys_sync_handlers._transcript_store import SCHEMA, archived_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,18 @@ class TranscriptionStore:
         for form in self._forms:
             data = await to_thread.run_sync(partial(written, transcript, form))
             forms.append({"form": form, **await self._write(work.key(form), data)})
-        body = _body(work, transcript, raw=raw, model=model, forms=forms)
+        body = archived_body(
+            transcript,
+            communication_id=work.request.communication_id,
+            media_type="voice",
+            sidecar=work.key("archive.json"),
+            ended_at=work.request.conversation_ended_at,
+            revision=work.request.revision,
+            raw=raw,
+            model=model,
+            forms=forms,
+        )
+        body |= {"requestedAt": work.event.body.get("requestedAt"), "request": work.event.id}
         parts = [raw, model, *({name: form[name] for name in ("key", "sha256", "bytes")} for form in forms)]
         sidecar = {
             "schema": SCHEMA,
@@ -183,27 +194,3 @@ def named(transcript: Transcript, sidecar: Mapping[str, Any]) -> Transcript:
         return name_speakers(transcript, alone_on_their_side(people))
     # by lengths alone this is known to some seconds: enough to tell people apart, and not to be told as the transcript's begin
     return replace(name_speakers(replace(transcript, started_at=began), people), started_at=transcript.started_at)
-
-
-def _body(
-    work: Work, transcript: Transcript, *, raw: Mapping[str, Any], model: Mapping[str, Any], forms: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What `transcript.archived` says: identities and measures, nothing of what was said or by whom."""
-    return {
-        "communicationId": work.request.communication_id,
-        "recordingIds": list(transcript.recording_ids),
-        "source": transcript.source,
-        "mediaType": "voice",
-        "languages": list(transcript.languages),
-        "segments": len(transcript.segments),
-        "words": transcript.word_count,
-        "transcriptDurationSeconds": transcript.duration,
-        "raw": dict(raw),
-        "transcript": dict(model),
-        "forms": [dict(form) for form in forms],
-        "sidecar": work.key("archive.json"),
-        "conversationEndedAt": work.request.conversation_ended_at,
-        "requestedAt": work.event.body.get("requestedAt"),
-        "revision": work.request.revision,
-        "request": work.event.id,
-    }

@@ -40,6 +40,7 @@ from genesys_sync.plugin import (
 )
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
 from genesys_sync_handlers._keys import quarantine_key, sidecar_key
+from genesys_sync_handlers._ladder import Rungs
 from genesys_sync_handlers._mute_job import Filling, Muted, MuteJob
 from genesys_sync_handlers._quarantine import NO_TRANSCRIPT, read_sidecar, withheld
 from genesys_sync_handlers._redacted_copy import SCHEMA, Whose, announced, read_copy, stands
@@ -70,7 +71,7 @@ class MuteConfig(HandlerConfig):
     filling: Filling = "silence"
     margin: Annotated[PositiveDuration, Field(le=timedelta(seconds=5))] = timedelta(milliseconds=150)
     keep_original: bool = True
-    ladder: Annotated[tuple[PositiveDuration, ...], Field(min_length=1)] = (
+    ladder: Rungs = (
         timedelta(minutes=1),
         timedelta(minutes=5),
         timedelta(minutes=30),

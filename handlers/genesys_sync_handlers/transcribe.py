@@ -43,6 +43,7 @@ from genesys_sync.plugin import (
 )
 from genesys_sync.transcripts import TranscriptUnreadable
 from genesys_sync_handlers._config import HandlerConfig, PositiveDuration
+from genesys_sync_handlers._ladder import Rungs
 from genesys_sync_handlers._times import parse_iso, steady_now
 from genesys_sync_handlers._transcription_preflight import Sound, preflight
 from genesys_sync_handlers._transcription_store import KnownJob, TranscriptionStore, Work
@@ -74,7 +75,7 @@ class TranscribeConfig(HandlerConfig):
 
     provider: str = ""
     forms: tuple[Literal["vtt", "srt", "txt"], ...] = ()
-    ladder: Annotated[tuple[PositiveDuration, ...], Field(min_length=1)] = (
+    ladder: Rungs = (
         timedelta(seconds=10),
         timedelta(seconds=30),
         timedelta(minutes=1),
