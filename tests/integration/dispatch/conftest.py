@@ -11,8 +11,6 @@ from genesys_sync.plugin import Services
 from genesys_sync.testing import FakeGenesys, FakeHttp, FakeMedia, FolderStorage
 from genesys_sync.testing.fakes import FolderScratch
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def bench(tmp_path, fake_clock):
