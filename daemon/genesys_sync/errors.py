@@ -11,6 +11,7 @@
     ├── LedgerError              the ledger cannot be opened, read or trusted; exit 74
     │   ├── LedgerLocked         another process holds it; exit 75
     │   ├── LedgerMisplaced      it cannot lie where the settings say; exit 78
+    │   ├── LedgerOfAnother      it belongs to another organisation than the OAuth client; exit 78
     │   ├── LedgerTooNew         written by a later release; exit 65
     │   ├── AuditMismatch        its audit files tell another story; exit 65
     │   ├── LedgerFull           no space: what was committed is safe, writes wait; exit 75
@@ -170,6 +171,12 @@ class LedgerLocked(LedgerError):
 
 class LedgerMisplaced(LedgerError):
     """The ledger cannot lie where the settings say: its folder cannot be made or written, or is none. Nothing was changed."""
+
+    exit_code = EX_CONFIG
+
+
+class LedgerOfAnother(LedgerError):
+    """The ledger holds the events of another organisation than that of the OAuth client. Nothing was changed."""
 
     exit_code = EX_CONFIG
 

@@ -100,6 +100,7 @@ async def composed(settings: Settings, credentials: Credentials, *, base: Path, 
             actions=AuditedActions(action_record(audit, ledger), clock=clock, client_id=client_id, actor="app"),
             further=further,
             upload_book=settings.upload_book,
+            recorded=ledger.organization,
         ) as platform,
         outbound.connect(settings.http) as http,
     ):

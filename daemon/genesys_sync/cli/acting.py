@@ -68,7 +68,9 @@ async def workplace(settings: Settings, *, base: Path) -> AsyncGenerator[Workpla
             await ledger.record_audit([entry])
 
         actions = AuditedActions(record, clock=clock, client_id=credentials.client_id.get_secret_value(), actor=f"operator:{os.getuid()}")
-        async with genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=Metrics(), actions=actions) as platform:
+        async with genesys_platform.connect(
+            settings.genesys, credentials, clock=clock, metrics=Metrics(), actions=actions, recorded=ledger.organization
+        ) as platform:
             router = Router({handler.name: handler.topics for handler in handlers})
             yield Workplace(settings, clock, ledger, platform, handlers, router)
 

@@ -123,7 +123,8 @@ async def _alone(settings: Settings, base: Path, ledger: Ledger, asked: Window, 
     register_secret(credentials.client_secret.get_secret_value())
     handlers = load_handlers(settings, base=base)
     metrics = Metrics()
-    async with genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=metrics) as platform:
+    recorded = ledger.organization
+    async with genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=metrics, recorded=recorded) as platform:
         await platform.identify()
         wanted = await request(ledger, asked, clock)
         backfill = Backfill(

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,16 +15,27 @@ import anyio
 from genesys_sync import logs, outbound
 from genesys_sync.actions import LookOnly
 from genesys_sync.cli.check import Finding, fail, failures, ok, warn
-from genesys_sync.clock import SystemClock
+from genesys_sync.clock import Clock, SystemClock
 from genesys_sync.dispatch.execution import DeliveryAudit
 from genesys_sync.dispatch.providers import LoadedProvider, OpenProviders
 from genesys_sync.dispatch.registry import LoadedHandler
-from genesys_sync.errors import EX_NOPERM, EX_UNAVAILABLE, CredentialsRefused, GenesysSyncError, PermanentError, ReasonCode, TransientError
+from genesys_sync.errors import (
+    EX_NOPERM,
+    EX_UNAVAILABLE,
+    CredentialsRefused,
+    GenesysSyncError,
+    LedgerError,
+    LedgerOfAnother,
+    PermanentError,
+    ReasonCode,
+    TransientError,
+)
 from genesys_sync.events import iso as iso_time
 from genesys_sync.feed.subscriptions import LIVE_PERMISSION
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.genesys.auth import NotAsked
 from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
+from genesys_sync.ledger import open_ledger
 from genesys_sync.metrics import Metrics
 from genesys_sync.scrubbing import register_secret
 from genesys_sync.services import Genesys, Services
@@ -76,7 +88,10 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
     further = find_further_clients(settings.genesys)
     for client in (credentials, *further.values()):
         register_secret(client.client_secret.get_secret_value())
-    async with genesys_platform.connect(settings.genesys, credentials, clock=clock, metrics=Metrics(), further=further) as platform:
+    recorded = partial(_recorded, settings, clock)
+    async with genesys_platform.connect(
+        settings.genesys, credentials, clock=clock, metrics=Metrics(), further=further, recorded=recorded
+    ) as platform:
         refused = await _identify(platform)
         if refused is not None:
             yield refused
@@ -106,12 +121,23 @@ async def _further_clients(platform: genesys_platform.Platform) -> AsyncIterator
             yield warn("client", f"genesys.clients.{member.name} takes no part, and the others do its work: {member.sentence}")
 
 
+async def _recorded(settings: Settings, clock: Clock) -> str | None:
+    """Whose events the ledger holds; None where it cannot be read, which its own finding tells."""
+    try:
+        async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
+            return await ledger.organization()
+    except LedgerError:
+        return None
+
+
 async def _identify(platform: genesys_platform.Platform) -> Finding | None:
     try:
         with anyio.fail_after(PROBE_SECONDS):
             await platform.identify()
     except CredentialsRefused as error:
         return failures("credentials", error)[0]
+    except LedgerOfAnother as error:
+        return failures("ledger", error)[0]
     except TransientError as error:
         return fail("platform", error.reason, EX_UNAVAILABLE)
     except TimeoutError:

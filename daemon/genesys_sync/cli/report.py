@@ -109,7 +109,8 @@ async def _report(settings: Settings, asked: Window, *, offline: bool) -> Report
         credentials = find_credentials(settings.genesys)
         register_secret(credentials.client_secret.get_secret_value())
         slower = settings.genesys.model_copy(update={"request_share": settings.genesys.request_share * SHARE})
-        async with genesys_platform.connect(slower, credentials, clock=clock, metrics=Metrics()) as platform:
+        recorded = ledger.organization
+        async with genesys_platform.connect(slower, credentials, clock=clock, metrics=Metrics(), recorded=recorded) as platform:
             return await collector(ledger=ledger, platform=platform).report(asked)
 
 

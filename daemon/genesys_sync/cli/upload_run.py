@@ -166,7 +166,13 @@ async def _alone(
         storage = LocalStorage(settings.storage.root, min_free=settings.storage.min_free, metrics=metrics)
         async with (
             genesys_platform.connect(
-                settings.genesys, credentials, clock=clock, metrics=metrics, actions=actions, upload_book=settings.upload_book
+                settings.genesys,
+                credentials,
+                clock=clock,
+                metrics=metrics,
+                actions=actions,
+                upload_book=settings.upload_book,
+                recorded=ledger.organization,
             ) as platform,
             outbound.connect(settings.http) as http,
         ):

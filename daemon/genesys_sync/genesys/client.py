@@ -16,7 +16,7 @@ caller's to take (TransientError with its delay). Before each request stands the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -48,6 +48,8 @@ MAIN: Final = "main"
 _OPERATIONS = 200
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PATH = re.compile(r"/api/v2(?:/[A-Za-z0-9._~:@!$&'()*+,;=%\-]+)+")
+WHOSE: Final = ("/api/v2/tokens/me", "/api/v2/organizations/me")
+"""What tells whose token it is. Everything else may be asked only when that is known to be well."""
 _DISGUISED = ("%2e", "%2f", "%5c", "%00")
 
 
@@ -112,6 +114,8 @@ class Client:
         self._retry_after_told = False
         self._server_clock = ServerClock(clock)
         self._log = get_logger(__name__)
+        self.admit: Callable[[], Awaitable[None]] | None = None
+        """Awaited before any request but those of WHOSE; what it raises is the answer."""
 
     async def call(
         self,
@@ -132,6 +136,8 @@ class Client:
         Raises TransientError or PermanentError (PlatformRefused where the platform answered), with its correlation id.
         """
         check_path(path)
+        if self.admit is not None and path not in WHOSE:
+            await self.admit()
         may_repeat = method in _SAFE if repeatable is None else repeatable
         name = self._operation(method, path)
         data = None if json is None else orjson.dumps(json)  # before a turn is taken: what is no JSON must not stay counted as on its way

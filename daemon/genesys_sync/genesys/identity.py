@@ -5,8 +5,10 @@ from __future__ import annotations
 from genesys_sync.errors import ReasonCode, TransientError
 from genesys_sync.events import canonical_uuid
 from genesys_sync.genesys.answers import PlatformRefused
-from genesys_sync.genesys.client import Client
+from genesys_sync.genesys.client import WHOSE, Client
 from genesys_sync.genesys.lanes import Lane
+
+TOKEN, ORGANIZATION = WHOSE
 
 
 async def organization_of(client: Client) -> str:
@@ -15,7 +17,7 @@ async def organization_of(client: Client) -> str:
     named = await _named_by_token(client)
     if named is not None:
         return named
-    reply = await client.call("GET", "/api/v2/organizations/me", shape=dict, lane=Lane.CONTROL)
+    reply = await client.call("GET", ORGANIZATION, shape=dict, lane=Lane.CONTROL)
     organization_id = canonical_uuid(reply.body.get("id"))
     if organization_id is None:
         raise TransientError(
@@ -28,7 +30,7 @@ async def organization_of(client: Client) -> str:
 
 async def _named_by_token(client: Client) -> str | None:
     try:
-        reply = await client.call("GET", "/api/v2/tokens/me", shape=dict, lane=Lane.CONTROL)
+        reply = await client.call("GET", TOKEN, shape=dict, lane=Lane.CONTROL)
     except PlatformRefused:
         return None
     organization = reply.body.get("organization")

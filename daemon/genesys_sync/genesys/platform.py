@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as random_module
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 
 from genesys_sync.actions import LookOnly
 from genesys_sync.clock import Clock
+from genesys_sync.errors import CredentialsRefused, GenesysSyncError, LedgerOfAnother, PermanentError, ReasonCode, TransientError
 from genesys_sync.events import canonical_uuid
 from genesys_sync.genesys import media, upload_put
 from genesys_sync.genesys.auth import Tokens
@@ -81,8 +82,12 @@ class Platform:
         flows: FlowService,
         actions: Actions,
         pool: Pool,
+        recorded: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
         self._client = client
+        self._recorded = recorded
+        self._asking = anyio.Lock()
+        self._unanswered = 0
         self.pool = pool
         self.organization_id = ""
         self.sees_sensitive: bool | None = None
@@ -107,11 +112,40 @@ class Platform:
         return self._client.clock_offset
 
     async def identify(self) -> str:
-        """The organisation's id, from the platform; kept as `organization_id`. Raises CredentialsRefused, TransientError or PermanentError.
-        Calling again asks again."""
-        await self.tokens.get()
-        self.organization_id = await organization_of(self._client)
-        return self.organization_id
+        """The organisation's id, from the platform; kept as `organization_id`. Raises CredentialsRefused, TransientError or PermanentError,
+        and LedgerOfAnother when the ledger is another's. Calling again asks again."""
+        async with self._asking:
+            return await self._identified()
+
+    async def admit(self) -> None:
+        """It is known whose token this is, and the ledger is of the same organisation: awaited before anything else is asked. Raises
+        LedgerOfAnother, and TransientError for as long as the platform does not say."""
+        before = self._unanswered
+        async with self._asking:
+            if self.organization_id:
+                return
+            if self._unanswered != before:  # asked in vain while this one waited; to try again, one after the other, would take too long
+                raise TransientError("the platform does not say whose token this is", code=ReasonCode.UNREACHABLE)
+            try:
+                await self._identified()
+            except (CredentialsRefused, PermanentError) as error:
+                raise TransientError(str(error), code=ReasonCode.UNAUTHORIZED) from None
+
+    async def _identified(self) -> str:
+        try:
+            await self.tokens.get()
+            told = await organization_of(self._client)
+        except GenesysSyncError:
+            self._unanswered += 1
+            raise
+        recorded = None if self._recorded is None else await self._recorded()
+        if recorded is not None and recorded != told:
+            raise LedgerOfAnother(
+                f"ledger.url: the ledger holds the events of organisation {recorded}, and the OAuth client is of organisation {told}: "
+                "give that organisation's client, or name another ledger and another archive; nothing was changed"
+            )
+        self.organization_id = told
+        return told
 
     async def queues(self) -> list[Queue]:
         """Every routing queue that the client may see, of all pages. Raises CredentialsRefused, TransientError or PermanentError.
@@ -174,10 +208,12 @@ async def connect(
     actions: Actions | None = None,
     further: Mapping[str, Credentials] | None = None,
     upload_book: Path | None = None,
+    recorded: Callable[[], Awaitable[str | None]] | None = None,
 ) -> AsyncIterator[Platform]:
     """The client, for as long as the context lasts. Nothing is sent on entering; `identify` is the first to ask. Without `actions` it is
     there to look only: operations that act raise RuntimeError. `further` are OAuth clients by name that share the work;
-    `upload_book` is the folder in which uploads under way outlive the process."""
+    `upload_book` is the folder in which uploads under way outlive the process; `recorded` says whose events the ledger holds, and for
+    anybody else nothing is asked."""
     rule = media.HostRule(settings.media_hosts, api=settings.api)
     async with (
         _api_session() as session,
@@ -195,7 +231,7 @@ async def connect(
         await book.sweep()
         pool = Pool(client, [known_by(own, name)[1] for name, own in (further or {}).items()], clock=clock, metrics=metrics)
         acting = actions or LookOnly()
-        yield Platform(
+        platform = Platform(
             client,
             tokens=tokens,
             recordings=RecordingService(pool, tasks, settings, clock=clock, metrics=metrics),
@@ -210,7 +246,11 @@ async def connect(
             flows=FlowService(client, settings, client_id=credentials.client_id.get_secret_value(), clock=clock, actions=acting),
             actions=acting,
             pool=pool,
+            recorded=recorded,
         )
+        if recorded is not None:
+            client.admit = platform.admit
+        yield platform
 
 
 def _api_session() -> aiohttp.ClientSession:

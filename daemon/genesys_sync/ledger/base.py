@@ -89,7 +89,6 @@ class Appended:
 @dataclass(frozen=True, slots=True)
 class Gap:
     """An interval without a healthy subscription, or one that an operator asked for, until a finished back-fill closes it.
-
     up_to_ms         back-fill has covered it up to here; None before its first piece
     found, recorded  conversations that back-fill saw in it, and those of them that were new to the ledger
     """
@@ -138,7 +137,6 @@ class Fact:
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A file that was asked to be uploaded.
-
     number    the ledger's own; the greater the later
     asked     the `upload.requested`, with the standing of its deliveries
     outcome   the last `upload.completed` or `upload.failed` that followed from it; None before there is one
@@ -283,6 +281,10 @@ class Ledger(ABC):
     # --- what people do
 
     @abstractmethod
+    async def organization(self) -> str | None:
+        """The id of the organisation whose events these are: that of the first one. None before there is any."""
+
+    @abstractmethod
     async def counts(self, *, now_ms: int) -> Counts: ...
 
     @abstractmethod
@@ -319,9 +321,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def replay(self, delivery_ids: Sequence[str], *, now_ms: int, audit: Sequence[AuditEntry] = ()) -> int:
-        """Make dead deliveries ready again, due now, with a fresh count of attempts and a fresh `created_ms`, from which their time
-        limit runs; their first and last error stay. Returns how many; the audit entries are written unless it was none. The
-        delivery id does not change. Ids that are unknown, or whose deliveries are not dead, are passed over."""
+        """Make dead deliveries ready again, due now, with a fresh count of attempts and a fresh `created_ms`, from which their time limit
+        runs; id, first and last error stay. Returns how many; the audit entries are written unless it was none. Others are passed over."""
 
     @abstractmethod
     async def expiring(self, *, before_ms: int, limit: int = 1000) -> list[Expiring]:
@@ -365,8 +366,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def record_checkpoint(self, size: int, event: RoutedEvent) -> bool:
-        """The event that carries a checkpoint, with its deliveries, in one commit with the note that it was made. False, and
-        nothing is written, when so many entries are not sealed yet, or a checkpoint covers them already."""
+        """The event that carries a checkpoint, with its deliveries, in one commit with the note that it was made. False, and nothing
+        is written, when so many entries are not sealed yet, or a checkpoint covers them already."""
 
     # --- the archive's record
 
@@ -382,9 +383,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def add_deliveries(self, handler: str, topics: Sequence[str], *, since_ms: int, now_ms: int) -> int:
-        """For a handler that is new in the settings: a ready delivery for each event recorded since `since_ms` whose topic it
-        takes (patterns as for the router) and that has none for it yet, so that no event falls between two versions of the
-        settings. Returns how many. A long record is worked off in several commits; interrupted, the next call adds the rest."""
+        """For a handler that is new in the settings: a ready delivery for each event recorded since `since_ms` whose topic it takes
+        (patterns as for the router) and that has none for it yet. Returns how many. In several commits; the next call adds the rest."""
 
     @abstractmethod
     async def ping(self) -> None:
@@ -392,8 +392,7 @@ class Ledger(ABC):
 
     @abstractmethod
     async def statistics(self) -> Mapping[str, Any]:
-        """Numbers for metrics: `file_bytes`, and where this process writes `queued` (operations waiting for the writer),
-        `commits`, `last_commit_seconds`, `last_commit_operations`."""
+        """For metrics: `file_bytes`; of the writer `queued`, `commits`, `last_commit_seconds`, `last_commit_operations`."""
 
     @abstractmethod
     async def close(self) -> None:

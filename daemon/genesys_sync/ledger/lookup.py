@@ -25,6 +25,11 @@ def watermark(connection: apsw.Connection, *, stream: str) -> int | None:
     return int(rows[0][0]) if rows else None
 
 
+def organization(connection: apsw.Connection) -> str | None:
+    rows = run(connection, "organization")
+    return str(rows[0][0]) if rows else None
+
+
 def gaps(connection: apsw.Connection, *, only_open: bool, limit: int) -> list[Gap]:
     return [Gap(*row) for row in run(connection, "open_gaps" if only_open else "all_gaps", limit=limit)]
 

@@ -164,6 +164,9 @@ class SqliteLedger(Ledger):
 
     # --- what people do
 
+    async def organization(self) -> str | None:
+        return await self._read(lookup.organization)
+
     async def counts(self, *, now_ms: int) -> Counts:
         return await self._read(partial(lookup.counts, now_ms=now_ms))
 

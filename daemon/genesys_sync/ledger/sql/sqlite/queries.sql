@@ -32,6 +32,9 @@ VALUES (:operation, :outcome, :within_ms, :actions, :seconds, :bytes)
 ON CONFLICT (operation, outcome, within_ms) DO UPDATE SET
     actions = actions + excluded.actions, seconds = seconds + excluded.seconds, bytes = bytes + excluded.bytes;
 
+-- name: organization
+SELECT organization_id FROM event WHERE seq = (SELECT min(seq) FROM event);
+
 -- name: move_watermark
 INSERT INTO watermark (stream, up_to_ms) VALUES (:stream, :up_to_ms)
 ON CONFLICT (stream) DO UPDATE SET up_to_ms = max(up_to_ms, excluded.up_to_ms);
