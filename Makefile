@@ -28,7 +28,7 @@ demo: $(READY)
 	@$(BIN)/genesys-sync demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist worksteal $(ARGS)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
