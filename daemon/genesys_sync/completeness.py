@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from genesys_sync.events import Origin, Topic
+from genesys_sync.genesys.ends import ended_again
 from genesys_sync.ledger.base import DeliveryState, Fact, Standing
 
 _OF_RECORDINGS: Final = ("recording.", "media.")
@@ -64,6 +65,7 @@ class Unexplained(StrEnum):
 
     NOT_IN_LEDGER = "NOT_IN_LEDGER"
     NOT_ON_PLATFORM = "NOT_ON_PLATFORM"
+    ENDED_AGAIN = "ENDED_AGAIN"
     RECORDED_NONE_FOUND = "RECORDED_NONE_FOUND"
     RECORDING_UNKNOWN = "RECORDING_UNKNOWN"
     NOBODY_WORKS_ON_IT = "NOBODY_WORKS_ON_IT"
@@ -93,11 +95,13 @@ class PlatformSays:
     known     False: asked, and it does not know it; None: it was not asked
     recorded  whether any session was recorded; None where no session says
     communications  the customer's communications, of which there may be transcripts; None where it was not asked
+    left      when the last party left it; None while it goes on, and where nobody says
     """
 
     known: bool | None = None
     recorded: bool | None = None
     communications: tuple[str, ...] | None = None
+    left: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,21 +171,25 @@ class Tally:
 
 
 def judge(conversation_id: str, ended: datetime, facts: Sequence[Fact], says: PlatformSays, roles: Roles) -> Judged:
-    """Every recording of one conversation, each in one state; the conversation itself where it has none.
+    """Every recording of one conversation, each in one state; the conversation itself where it has none, and where the platform tells
+    of a later end than the ledger: it was taken up again, and what was recorded since is not known here.
 
     `facts` are all that the ledger holds of it; none when the ledger does not know it.
     """
-    end = next((fact for fact in facts if fact.event.topic == Topic.CONVERSATION_ENDED), None)
+    ends = [fact for fact in facts if fact.event.topic == Topic.CONVERSATION_ENDED]
+    end = max(ends, key=_occurred, default=None)
     discovery = _Standings.of(end, roles.discover)
-    recovered = end is not None and end.event.origin is Origin.BACKFILL
     recordings: dict[str, list[Fact]] = {}
     for fact in facts:
         if fact.event.recording_id is not None and fact.event.topic.startswith(_OF_RECORDINGS):
             recordings.setdefault(fact.event.recording_id, []).append(fact)
     verdicts: list[tuple[str | None, State, str]] = [
-        (recording_id, *_recording(known, discovery, roles, recovered=recovered)) for recording_id, known in recordings.items()
+        (recording_id, *_recording(known, discovery, roles, recovered=_back_filled(known, ends)))
+        for recording_id, known in recordings.items()
     ]
-    if not verdicts:
+    if end is not None and ended_again(end.event.occurred_at, says.left):
+        verdicts.append((None, State.UNEXPLAINED, Unexplained.ENDED_AGAIN))
+    elif not verdicts:
         verdicts = [(None, *_without_recording(end, discovery, says))]
     items = []
     for recording_id, state, reason in verdicts:
@@ -274,6 +282,17 @@ def _recording(
     if not roles.verify:
         return arrived, ""
     return _worked_on(_Standings.of(stored, roles.verify), State.WAITING, Unexplained.NO_VERDICT)
+
+
+def _back_filled(facts: Sequence[Fact], ends: Sequence[Fact]) -> bool:
+    """Whether the end after which the recording was found was told by back-fill."""
+    parents = {fact.event.parent_id for fact in facts}
+    end = next((one for one in ends if one.event.id in parents), max(ends, key=_occurred, default=None))
+    return end is not None and end.event.origin is Origin.BACKFILL
+
+
+def _occurred(fact: Fact) -> datetime:
+    return fact.event.occurred_at
 
 
 def _never_ready(facts: Sequence[Fact], discovery: _Standings) -> tuple[State, str]:

@@ -124,7 +124,8 @@ def judge_transcripts(
         else:
             verdicts[communication] = (state, reason, "")
     if roles.fetch:
-        end = next((fact for fact in facts if fact.event.topic == Topic.CONVERSATION_ENDED), None)
+        ends = (fact for fact in facts if fact.event.topic == Topic.CONVERSATION_ENDED)
+        end = max(ends, key=lambda fact: fact.event.occurred_at, default=None)
         state, reason = _untold(end, roles)
         for communication in communications or ():
             verdicts.setdefault(communication, (state, reason, ""))

@@ -36,6 +36,9 @@ class WatchedLedger:
         self.calls.append((len(events), watermark))
         return done
 
+    async def ends_of(self, conversation_ids: Sequence[str]) -> dict[str, list[Event]]:
+        return await self._ledger.ends_of(conversation_ids)
+
 
 def event(number: int, clock: FakeClock) -> Event:
     conversation_id = f"{number:08x}-1111-4222-8333-444444444444"

@@ -202,12 +202,30 @@ async def test_a_platform_that_does_not_tell_all_forbids_the_word(
     platform = Platform()
     async with opened(tmp_path) as (ledger, clock):
         platform.add(1, WINDOW.end + timedelta(seconds=1))
-        await archived(ledger, 1, NOW - 2 * HOUR)
+        await archived(ledger, 1, WINDOW.end - timedelta(seconds=1))
         platform.refused = refused
         made = await report(platform, serve, ledger, clock)
     assert [str(code) for code, _ in made.caveats] == [caveat]
     assert not made.complete
     assert states(made) == {name(1): (State.ARCHIVED, "")}, "what could not be asked is not called unknown"
+
+
+@pytest.mark.parametrize("ended_again", [WINDOW.end - HOUR, WINDOW.end + timedelta(minutes=9)], ids=["in the time", "after it"])
+async def test_a_later_end_that_only_the_platform_tells_of_forbids_the_word(tmp_path: Path, serve: Serve, ended_again: datetime) -> None:
+    platform = Platform()
+    async with opened(tmp_path) as (ledger, clock):
+        platform.add(1, ended_again)
+        await archived(ledger, 1, WINDOW.start + HOUR)
+        made = await report(platform, serve, ledger, clock)
+        assert [(item.state, item.reason) for item in made.items] == [(State.ARCHIVED, ""), (State.UNEXPLAINED, "ENDED_AGAIN")]
+        assert not made.complete
+        later = await report(platform, serve, ledger, clock, Window(WINDOW.end - 2 * HOUR, NOW - HOUR / 2))
+        assert "ENDED_AGAIN" in [item.reason for item in later.items], "in the time of the later end too"
+        end = {"occurred_at": ended_again, "organization_id": ORG, "conversation_id": name(1)}
+        await ledger.append([RoutedEvent(Event.of(Topic.CONVERSATION_ENDED, revision=2, day=(WINDOW.start + HOUR).date(), **end), ())])
+        made = await report(platform, serve, ledger, clock, Window(WINDOW.start, NOW - HOUR / 2))
+    assert [(item.state, item.reason) for item in made.items] == [(State.ARCHIVED, "")], "once, in the time of its last end"
+    assert made.complete
 
 
 async def test_a_missing_permission_an_open_gap_and_a_time_too_late_forbid_the_word(tmp_path: Path, serve: Serve) -> None:

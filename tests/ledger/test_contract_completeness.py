@@ -36,6 +36,17 @@ async def test_conversations_come_by_their_end_page_after_page(ledger: Ledger) -
     assert pages == [[(NOON_MS, "b"), (NOON_MS, "c")], [(NOON_MS + 500, "d")]], "from is included, to is not"
 
 
+async def test_a_conversation_that_ended_again_comes_by_its_last_end(ledger: Ledger) -> None:
+    second = timedelta(seconds=1)
+    first, again, other = ended("c"), ended("c", second, revision=2), ended("o")
+    await ledger.append([first, again, other])
+    await ledger.append([RoutedEvent(first.event.derive(Topic.RECORDING_CREATED, occurred_at=NOON + 3 * second, recording_id="r"), ())])
+    assert await ledger.conversations_ended(from_ms=NOON_MS, to_ms=NOON_MS + 1000) == [(NOON_MS, "o")]
+    assert await ledger.conversations_ended(from_ms=NOON_MS, to_ms=NOON_MS + 2000) == [(NOON_MS, "o"), (NOON_MS + 1000, "c")]
+    assert await ledger.ends_of(["c", "o", "unknown"]) == {"c": [first.event, again.event], "o": [other.event]}
+    assert await ledger.ends_of([]) == {}
+
+
 async def test_facts_carry_the_standing_of_every_delivery(ledger: Ledger, clock: FakeClock) -> None:
     first, second = ended("c", timedelta(0), "discover", "tell", "slow"), ended("other")
     lost = RoutedEvent(

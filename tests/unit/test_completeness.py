@@ -129,6 +129,46 @@ def test_a_conversation_without_recordings_is_in_exactly_one_state(
     assert (item.recording_id, item.state, item.reason) == (None, state, reason)
 
 
+AGAIN = AT + timedelta(days=3)
+LATER = PlatformSays(known=True, recorded=True, left=AGAIN)
+
+
+def again(state: DeliveryState, origin: str = "live") -> Fact:
+    """The conversation was taken up again, and ended again."""
+    told = end(state, origin=origin)
+    body = {"occurred_at": AGAIN, "organization_id": "organisation", "conversation_id": CONVERSATION, "origin": Origin(origin)}
+    return Fact(Event.of(Topic.CONVERSATION_ENDED, revision=2, **body), told.deliveries)
+
+
+def test_what_the_platform_says_ended_again_unknown_to_us_is_unexplained_beside_what_is_archived() -> None:
+    judged = judge(CONVERSATION, AT, [end(), ready(DONE), VERIFIED], LATER, ROLES)
+    assert [(item.recording_id, item.state, item.reason) for item in judged.items] == [
+        (RECORDING, State.ARCHIVED, ""),
+        (None, State.UNEXPLAINED, Unexplained.ENDED_AGAIN),
+    ]
+    [item] = judge(CONVERSATION, AT, [end()], LATER, ROLES).items
+    assert item.reason == Unexplained.ENDED_AGAIN
+
+
+@pytest.mark.parametrize(("state", "looking"), [(READY, True), (DONE, False)])
+def test_the_last_end_tells_whether_more_may_be_found(state: DeliveryState, looking: bool) -> None:
+    judged = judge(CONVERSATION, AGAIN, [end(), ready(DONE), VERIFIED, again(state)], LATER, ROLES)
+    assert [item.state for item in judged.items] == [State.ARCHIVED]
+    assert judged.looking is looking
+
+
+def test_recovered_is_what_was_found_after_the_end_that_back_fill_told() -> None:
+    first, second = end(), again(DONE, "backfill")
+    other = "cccccccc-1111-4222-8333-444444444444"
+    found = [
+        Fact(one.event.derive(topic, occurred_at=AT, recording_id=recording, body={"revision": 1}))
+        for one, recording in ((first, RECORDING), (second, other))
+        for topic in (Topic.RECORDING_CREATED, Topic.MEDIA_VERIFIED)
+    ]
+    judged = judge(CONVERSATION, AGAIN, [first, *found, second], LATER, ROLES)
+    assert {item.recording_id: item.state for item in judged.items} == {RECORDING: State.ARCHIVED, other: State.RECOVERED}
+
+
 def test_each_recording_of_a_conversation_counts_by_itself() -> None:
     other = fact(Topic.RECORDING_LOST, recording="cccccccc-1111-4222-8333-444444444444", reason="FILESTATE_ERROR")
     judged = judge(CONVERSATION, AT, [end(READY), VERIFIED, other], RECORDED, ROLES)

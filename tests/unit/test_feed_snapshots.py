@@ -78,6 +78,7 @@ def test_a_call_ends_when_its_last_party_has() -> None:
             media=("voice",),
             queue_ids=(QUEUE,),
             recording_seen=None,
+            left=datetime(2026, 8, 1, 12, 10, tzinfo=UTC),
         )
     ]
 
@@ -265,7 +266,7 @@ def test_what_back_fill_has_recorded_is_followed_no_longer() -> None:
     live = LiveConversations()
     live.fold("*", snapshot(participant("c", call())), received=NOW)
 
-    live.forget(CONVERSATION)
+    live.forget(CONVERSATION, NOW)
 
     assert len(live) == 0
     assert live.fold("*", snapshot(participant("c", call("disconnected"))), received=NOW).end is None

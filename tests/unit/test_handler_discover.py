@@ -62,11 +62,14 @@ def run(handler_harness: Callable[..., HandlerHarness[Any]], fake_clock: FakeClo
         seen: bool | None = True,
         snoozes: int = 1,
         analytics: Mapping[str, Any] | None = None,
+        again: timedelta | None = None,
     ) -> tuple[Outcome, list[bool]]:
         harness = handler_harness(Discover, config)
         looks = Looks(*answers)
         harness.genesys.recordings = looks
         event = ended(seen)
+        if again is not None:
+            event = make_event("conversation.ended", occurred_at=ENDED + again, revision=2, day=event.day, body=event.body)
         if analytics is not None:
             harness.genesys.conversations.analytics[event.conversation_id] = analytics
         await fake_clock.advance(elapsed - fake_clock.monotonic())
@@ -110,6 +113,15 @@ async def test_looks_repeated_make_no_new_events(run: Run) -> None:
     early, _ = await run(30, definitive("UPLOADING", "AVAILABLE"))
     later, _ = await run(60, definitive("UPLOADING", "AVAILABLE"))
     assert {event.id for event in early.emit} == {event.id for event in later.emit}
+
+
+async def test_a_conversation_taken_up_again_shows_its_earlier_recordings_as_known(run: Run) -> None:
+    """The look after its second end tells of what is new alone: the ledger knows the other events by their ids and day."""
+    early, _ = await run(3600, definitive("AVAILABLE"))
+    later, _ = await run(3600, definitive("AVAILABLE", "AVAILABLE"), again=timedelta(minutes=50))
+    known = {(event.day, event.id) for event in early.emit}
+    assert {event.recording_id for event in later.emit if (event.day, event.id) not in known} == {SECOND}
+    assert known <= {(event.day, event.id) for event in later.emit}
 
 
 async def test_a_changed_state_is_one_new_event(run: Run) -> None:

@@ -17,6 +17,7 @@ from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, j
 from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.events import Topic
 from genesys_sync.genesys.details_query import parse_time
+from genesys_sync.genesys.ends import ended_again, left_at
 from genesys_sync.genesys.grants import SENSITIVE, sees_sensitive
 from genesys_sync.genesys.platform import Platform
 from genesys_sync.ledger.base import Fact, Gap, Ledger
@@ -139,12 +140,14 @@ class Collector:
             self._judge(report, conversation_id, ended_ms, facts.get(conversation_id, ()), says[conversation_id])
 
     async def _judge_there(self, report: Report, names: Sequence[str]) -> None:
-        """Conversations of which only the platform says that they ended in the window."""
+        """Conversations of which only the platform says that they ended in the window, or that they ended then again."""
         facts = await self._ledger.facts_of(names)
         for name in names:
             known = facts.get(name, ())
-            if not any(fact.event.topic == Topic.CONVERSATION_ENDED for fact in known):
-                self._judge(report, name, self._said.ended[name][0], known, self._says(name))
+            ended_ms, says = self._said.ended[name]
+            ends = [fact.event.occurred_at for fact in known if fact.event.topic == Topic.CONVERSATION_ENDED]
+            if not ends or ended_again(max(ends), says.left):
+                self._judge(report, name, ended_ms, known, says)
 
     def _judge(self, report: Report, name: str, ended_ms: int, facts: Sequence[Fact], says: PlatformSays) -> None:
         _count(report, judge(name, _moment(ended_ms), facts, says, self._roles))
@@ -180,7 +183,8 @@ def within(gap: Gap, window: Window) -> bool:
 
 
 def _told(details: Mapping[str, Any]) -> PlatformSays:
-    return PlatformSays(known=True, recorded=recorded(details), communications=tuple(one.id for one in communications(details)))
+    told = tuple(one.id for one in communications(details))
+    return PlatformSays(known=True, recorded=recorded(details), communications=told, left=left_at(details))
 
 
 def _count(report: Report, judged: Judged) -> None:

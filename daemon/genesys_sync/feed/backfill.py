@@ -24,7 +24,8 @@ from genesys_sync.audit import AuditEntry
 from genesys_sync.backoff import delays
 from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerFull, PermanentError
-from genesys_sync.events import Event, Origin
+from genesys_sync.events import Origin
+from genesys_sync.feed.endings import Told, numbered
 from genesys_sync.feed.facts import ConversationEnd, conversation_ended
 from genesys_sync.feed.intake import STREAM
 from genesys_sync.feed.platform import FeedPlatform
@@ -211,7 +212,7 @@ class Backfill:
     async def _page(self, from_ms: int, to_ms: int, count: _Count) -> None:
         """Everything that ended in the interval is in the ledger afterwards."""
         async with _closing(self._records(from_ms, to_ms)) as records:
-            batch: list[Event] = []
+            batch: list[Told] = []
             count.found = 0
             async for record in records:
                 folded = from_analytics(record, received=self._clock.now())
@@ -220,7 +221,8 @@ class Backfill:
                         self._metrics.backfill_conversations.labels("unreadable").inc()
                     continue
                 self._witness(folded.end)
-                batch.append(conversation_ended(folded.end, organization_id=self._platform.organization_id, origin=Origin.BACKFILL))
+                event = conversation_ended(folded.end, organization_id=self._platform.organization_id, origin=Origin.BACKFILL)
+                batch.append(Told(event, folded.end.left))
                 if len(batch) >= _BATCH:
                     await self._record(batch, count)
                     batch = []
@@ -234,16 +236,16 @@ class Backfill:
         end = _moment(to_ms) + max(offset, none)
         return self._platform.conversations.ended_between(start, end, long_calls=self._settings.backfill_long_calls)
 
-    async def _record(self, events: Sequence[Event], count: _Count) -> None:
-        routed = self._router.route(events)
+    async def _record(self, told: Sequence[Told], count: _Count) -> None:
+        routed = self._router.route(await numbered(self._ledger, told))
         appended = await self._patiently(lambda: self._ledger.append(routed))
-        count.found += len(events)
+        count.found += len(told)
         count.recorded += appended.recorded
         self._metrics.backfill_conversations.labels("new").inc(appended.recorded)
         self._metrics.backfill_conversations.labels("known").inc(appended.duplicates)
-        for event in events:
-            if event.conversation_id is not None:
-                self._conversations.forget(event.conversation_id)
+        for one in told:
+            if one.event.conversation_id is not None:
+                self._conversations.forget(one.event.conversation_id, one.left or one.event.occurred_at)
 
     async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do the work, again and again until it is done: what the platform refuses today it may grant tomorrow."""

@@ -21,6 +21,7 @@ class ConversationEnd:
     queue_ids       canonical UUIDs, in order of first appearance
     recording_seen  True: something showed that recording took place; False: the platform says of every session that none did;
                     None: unknown
+    left            when the last party left, without the wrap-up that `ended` may include; None: the platform did not say
     """
 
     conversation_id: str
@@ -29,10 +30,12 @@ class ConversationEnd:
     media: tuple[str, ...]
     queue_ids: tuple[str, ...]
     recording_seen: bool | None
+    left: datetime | None = None
 
 
 def conversation_ended(end: ConversationEnd, *, organization_id: str, origin: Origin) -> Event:
-    """`conversation.ended`: one id for one conversation, however and however often its end was seen."""
+    """`conversation.ended`: one id for one conversation, however and however often its end was seen. Whether it is the end of one that
+    was taken up again, only the ledger can tell (`endings.numbered`)."""
     return Event.of(
         Topic.CONVERSATION_ENDED,
         occurred_at=end.ended,

@@ -59,11 +59,10 @@ class Following:
         return len(self._calls)
 
     def seen(self, conversation_id: str, now: float) -> None:
-        """A snapshot shows it as a call that goes on."""
+        """A snapshot shows it as a call that goes on, perhaps again."""
         call = self._calls.get(conversation_id) or self._begin(conversation_id, now)
         call.sign = now
-        if not call.over:
-            call.leave_at = None
+        call.over, call.leave_at = False, None
 
     def ended(self, conversation_id: str, now: float) -> None:
         """A snapshot shows that everybody has left it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -16,6 +17,7 @@ import anyio
 from genesys_sync.clock import Clock
 from genesys_sync.errors import LedgerFull
 from genesys_sync.events import Event
+from genesys_sync.feed.endings import Told, numbered
 from genesys_sync.ledger.base import Ledger
 from genesys_sync.logs import get_logger
 from genesys_sync.routing import Router
@@ -41,7 +43,7 @@ class Intake:
         self._router = router
         self._clock = clock
         self._limit = limit
-        self._waiting: deque[tuple[Event, int]] = deque()
+        self._waiting: deque[tuple[Told, int]] = deque()
         self._bytes = 0
         self._ledger_full = False
         self._heard_ms: int | None = None
@@ -69,9 +71,9 @@ class Intake:
         """Up to when everything was heard (`Clock.epoch_ms`); None before the first frame."""
         return self._heard_ms
 
-    def add(self, event: Event, size: int) -> None:
-        """Take an event in hand. Never refuses: whoever adds looks at `full` before reading on."""
-        self._waiting.append((event, size))
+    def add(self, event: Event, size: int, *, left: datetime | None = None) -> None:
+        """Take an event in hand; `left` as in `Told`. Never refuses: whoever adds looks at `full` before reading on."""
+        self._waiting.append((Told(event, left), size))
         self._bytes += size
         self._wake.set()
 
@@ -113,8 +115,8 @@ class Intake:
         batch = list(islice(self._waiting, _BATCH_EVENTS))
         # Only a batch that takes everything in hand may carry the mark: what waits behind it was heard before the mark as well.
         mark = self._heard_ms if len(batch) == len(self._waiting) else None
-        routed = self._router.route(event for event, _ in batch)
         try:
+            routed = self._router.route(await numbered(self._ledger, [told for told, _ in batch]))
             await self._ledger.append(routed, watermark=None if mark is None else (STREAM, mark))
         except LedgerFull:
             if not self._ledger_full:

@@ -90,7 +90,8 @@ class Reader:
         if self._live is not None:
             self._follow(self._live.following, frame, folded)
         if folded.end is not None:
-            self._intake.add(conversation_ended(folded.end, organization_id=self._organization_id, origin=Origin.LIVE), len(data))
+            event = conversation_ended(folded.end, organization_id=self._organization_id, origin=Origin.LIVE)
+            self._intake.add(event, len(data), left=folded.end.left)
         for fault in folded.faults:
             if fault is FaultCode.EVENT_UNKNOWN_SHAPE:
                 self._unknown(frame.topic, frame.version, data, fault)

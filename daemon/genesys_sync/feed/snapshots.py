@@ -3,7 +3,8 @@
 The platform repeats the whole conversation at each change, in no promised order, and says nowhere that it has ended: it has when
 everybody in it has. Two shapes are in use. `v2.routing.queues.{id}.conversations` nests the media below each participant
 (`calls[]`, `emails[]` …), each with a state of its own; `….conversations.calls` and its like are flat, one medium for each
-participant. What has once been seen to end stays ended, so that a snapshot which comes late opens nothing again.
+participant. What has been seen to end stays ended, so that a snapshot which comes late opens nothing again, until one shows a part of it
+that began after that end: then it has been taken up again, and ends again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final
 from genesys_sync.events import canonical_uuid
 from genesys_sync.feed.facts import ConversationEnd, read_time
 from genesys_sync.feed.frames import FaultCode
+from genesys_sync.genesys.ends import left_at
 
 _TOPIC: Final = re.compile(r"v2\.(?:routing\.queues|users)\.[^.]+\.conversations(?:\.([A-Za-z]+))?")
 _MEDIA: Final[Mapping[str, str]] = {
@@ -64,10 +66,12 @@ _NO_SHAPE: Final = Folded(faults=(FaultCode.EVENT_UNKNOWN_SHAPE,))
 
 @dataclass(slots=True)
 class _Conversation:
-    """What is known so far. `units` are what can end: a participant, or each of its media; True when it has."""
+    """What is known so far. `units` are what can end: a participant, or each of its media; True when it has. The first of them began
+    when it `started`, the last when it had `begun`."""
 
     units: dict[str, bool] = field(default_factory=dict)
     started: datetime | None = None
+    begun: datetime | None = None
     ended: datetime | None = None
     media: set[str] = field(default_factory=set)
     queues: dict[str, None] = field(default_factory=dict)
@@ -75,9 +79,13 @@ class _Conversation:
 
     def begin(self, moment: datetime) -> None:
         self.started = moment if self.started is None else min(self.started, moment)
+        self.begun = moment if self.begun is None else max(self.begun, moment)
 
     def finish(self, moment: datetime) -> None:
         self.ended = moment if self.ended is None else max(self.ended, moment)
+
+    def begun_after(self, moment: datetime) -> bool:
+        return self.begun is not None and self.begun > moment
 
     def involve(self, queue_id: object) -> None:
         canonical = canonical_uuid(queue_id)
@@ -92,7 +100,7 @@ class _Conversation:
             del self.units[spent]
         self.units[unit] = self.units.get(unit, False) or over
 
-    def end(self, conversation_id: str, *, received: datetime, recording: bool | None) -> ConversationEnd:
+    def end(self, conversation_id: str, *, received: datetime, recording: bool | None, left: datetime | None = None) -> ConversationEnd:
         ended = self.ended or received
         return ConversationEnd(
             conversation_id=conversation_id,
@@ -101,6 +109,7 @@ class _Conversation:
             media=tuple(sorted(self.media)),
             queue_ids=tuple(self.queues),
             recording_seen=recording,
+            left=left,
         )
 
 
@@ -110,7 +119,7 @@ class LiveConversations:
 
     def __init__(self, *, live_limit: int = 20_000, ended_limit: int = 50_000) -> None:
         self._live: OrderedDict[str, _Conversation] = OrderedDict()
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, datetime] = OrderedDict()
         self._live_limit = live_limit
         self._ended_limit = ended_limit
 
@@ -118,21 +127,26 @@ class LiveConversations:
         return len(self._live)
 
     def fold(self, view: str, body: Mapping[str, Any], *, received: datetime) -> Folded:
-        """Take one snapshot in. Its result holds the end once, with the snapshot that completes it; repeats give nothing."""
+        """Take one snapshot in. Its result holds the end once, with the snapshot that completes it; repeats give nothing. A conversation
+        that is taken up again ends once more."""
         conversation_id = canonical_uuid(body.get("id"))
         participants = body.get("participants")
         if conversation_id is None or not isinstance(participants, list):
             return _NO_SHAPE
-        if conversation_id in self._ended:
-            self._ended.move_to_end(conversation_id)
-            return _NOTHING
         conversation = self._live.get(conversation_id) or _Conversation()
         clean = _Reader(conversation, received).snapshot(view, body, participants)
+        ended = self._ended.get(conversation_id)
+        if ended is not None and not conversation.begun_after(ended):
+            self._ended.move_to_end(conversation_id)
+            return _NOTHING
+        self._ended.pop(conversation_id, None)
         faults = () if clean else (FaultCode.EVENT_TIME_INVALID,)
         if conversation.units and all(conversation.units.values()):
-            self.forget(conversation_id)
             # False is never said here: who comes late sees a last snapshot in which recording has already stopped.
-            return Folded(conversation.end(conversation_id, received=received, recording=conversation.recording or None), faults)
+            recording = conversation.recording or None
+            end = conversation.end(conversation_id, received=received, recording=recording, left=conversation.ended)
+            self._over(conversation_id, max(end.ended, conversation.begun or end.ended))
+            return Folded(end, faults)
         self._live[conversation_id] = conversation
         self._live.move_to_end(conversation_id)
         if len(self._live) > self._live_limit:
@@ -145,10 +159,16 @@ class LiveConversations:
         conversation = self._live.get(conversation_id) if conversation_id is not None else None
         return conversation_id if conversation is not None and "voice" in conversation.media else None
 
-    def forget(self, conversation_id: str) -> None:
-        """The conversation has ended and that is recorded: follow it no longer, and take what still comes of it for repeats."""
+    def forget(self, conversation_id: str, ended: datetime) -> None:
+        """The conversation has ended then and that is recorded: follow it no longer, and take what still comes of it for repeats. One
+        that has been taken up again since is followed on."""
+        live = self._live.get(conversation_id)
+        if live is None or not live.begun_after(ended):
+            self._over(conversation_id, max(ended, self._ended.get(conversation_id, ended)))
+
+    def _over(self, conversation_id: str, ended: datetime) -> None:
         self._live.pop(conversation_id, None)
-        self._ended[conversation_id] = None
+        self._ended[conversation_id] = ended
         self._ended.move_to_end(conversation_id)
         if len(self._ended) > self._ended_limit:
             self._ended.popitem(last=False)
@@ -248,7 +268,8 @@ def from_analytics(record: Mapping[str, Any], *, received: datetime) -> Folded:
             for segment in _objects(session.get("segments")):
                 conversation.involve(segment.get("queueId"))
     faults = () if started is not None and ended is not None else (FaultCode.EVENT_TIME_INVALID,)
-    return Folded(conversation.end(conversation_id, received=received, recording=_recorded(flags)), faults)
+    left = None if ended is None else left_at(record)
+    return Folded(conversation.end(conversation_id, received=received, recording=_recorded(flags), left=left), faults)
 
 
 def _recorded(flags: list[object]) -> bool | None:

@@ -303,8 +303,12 @@ class Ledger(ABC):
     async def conversations_ended(
         self, *, from_ms: int, to_ms: int, after: tuple[int, str] | None = None, limit: int = 500
     ) -> list[tuple[int, str]]:
-        """The conversations whose `conversation.ended` occurred from `from_ms` on and before `to_ms`, as (end in ms, conversation id),
-        in that order; `after` is the last one of the page before."""
+        """The conversations whose last `conversation.ended` occurred from `from_ms` on and before `to_ms`, as (end in ms, conversation
+        id), in that order; `after` is the last one of the page before."""
+
+    @abstractmethod
+    async def ends_of(self, conversation_ids: Sequence[str]) -> dict[str, list[Event]]:
+        """Each `conversation.ended` of these conversations, in order of recording; conversations without one are missing. Ask as below."""
 
     @abstractmethod
     async def facts_of(self, conversation_ids: Sequence[str]) -> dict[str, list[Fact]]:

@@ -106,6 +106,13 @@ def conversations_ended(
     return [(int(ended_ms), str(conversation_id)) for ended_ms, conversation_id in rows]
 
 
+def ends_of(connection: apsw.Connection, *, conversation_ids: Sequence[str]) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = {}
+    for event in map(event_of, run(connection, "ends_of_conversations", ids=orjson.dumps(sorted(set(conversation_ids))).decode())):
+        found.setdefault(event.conversation_id or "", []).append(event)
+    return found
+
+
 def facts_of(connection: apsw.Connection, *, conversation_ids: Sequence[str]) -> dict[str, list[Fact]]:
     ids = orjson.dumps(sorted(set(conversation_ids))).decode()
     standings: dict[int, list[Standing]] = defaultdict(list)

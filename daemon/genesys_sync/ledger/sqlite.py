@@ -184,6 +184,9 @@ class SqliteLedger(Ledger):
     ) -> list[tuple[int, str]]:
         return await self._read(partial(lookup.conversations_ended, from_ms=from_ms, to_ms=to_ms, after=after, limit=limit))
 
+    async def ends_of(self, conversation_ids: Sequence[str]) -> dict[str, list[Event]]:
+        return await self._read(partial(lookup.ends_of, conversation_ids=tuple(conversation_ids)))
+
     async def facts_of(self, conversation_ids: Sequence[str]) -> dict[str, list[Fact]]:
         return await self._read(partial(lookup.facts_of, conversation_ids=tuple(conversation_ids)))
 

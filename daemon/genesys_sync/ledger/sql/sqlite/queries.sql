@@ -290,11 +290,20 @@ ORDER BY 1, 2
 LIMIT :limit;
 
 -- name: conversations_ended
-SELECT occurred_ms, conversation_id FROM event
-WHERE topic = 'conversation.ended' AND conversation_id IS NOT NULL
-  AND occurred_ms >= :from_ms AND occurred_ms < :to_ms AND (occurred_ms, conversation_id) > (:after_ms, :after_id)
-ORDER BY occurred_ms, conversation_id
+SELECT e.occurred_ms, e.conversation_id FROM event AS e
+WHERE e.topic = 'conversation.ended' AND e.conversation_id IS NOT NULL
+  AND e.occurred_ms >= :from_ms AND e.occurred_ms < :to_ms AND (e.occurred_ms, e.conversation_id) > (:after_ms, :after_id)
+  AND NOT EXISTS (
+      SELECT 1 FROM event AS later
+      WHERE later.conversation_id = e.conversation_id AND later.topic = 'conversation.ended' AND later.occurred_ms > e.occurred_ms
+  )
+ORDER BY e.occurred_ms, e.conversation_id
 LIMIT :limit;
+
+-- name: ends_of_conversations
+SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body
+FROM json_each(:ids) AS wanted CROSS JOIN event AS e ON e.conversation_id = wanted.value AND e.topic = 'conversation.ended'
+ORDER BY e.seq;
 
 -- name: events_of_conversations
 SELECT e.day, e.id, e.topic, e.occurred_ms, e.organization_id, e.conversation_id, e.recording_id, e.origin, e.parent_id, e.body, e.seq
