@@ -19,6 +19,8 @@ from genesys_sync.errors import PermanentError, ReasonCode, TransientError
 CORRELATION_HEADER = "inin-correlation-id"
 
 _AGAIN = frozenset({408, 502, 503, 504})
+_SAID_BY_ANYBODY = frozenset({401, 408, 429})
+"""The same follows from these whoever says them. Any other 4xx is final, and what is final only the platform may say."""
 _NOT_CURED_BY_A_TOKEN = frozenset({"ip.not.authorized"})
 _MESSAGE_LIMIT = 200
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
@@ -91,6 +93,8 @@ def classify(status: int, body: bytes, headers: Mapping[str, str]) -> Answer:
     correlation_id = clean_correlation(headers.get(CORRELATION_HEADER, ""))
     if 200 <= status < 300:
         return _good(status, body, correlation_id)
+    if 400 <= status < 500 and status not in _SAID_BY_ANYBODY and not _is_platforms(status, body):
+        return bad_answer(status, "something on the way answered, not the platform: the body is not its error", correlation_id)
     code, message, missing = _error_body(body)
     kind, reason = _refusal(status, code)
     return Answer(kind=kind, status=status, reason=reason, code=code, message=message, missing=missing, correlation_id=correlation_id)
@@ -107,7 +111,7 @@ def _good(status: int, body: bytes, correlation_id: str) -> Answer:
 
 
 def bad_answer(status: int, message: str, correlation_id: str = "") -> Answer:
-    """An answer whose form is wrong: a proxy's page, half a body. Again may help."""
+    """An answer whose form is wrong: a gateway's page, half a body. Again may help."""
     return Answer(kind=Kind.AGAIN, status=status, reason=ReasonCode.BAD_ANSWER, message=message, correlation_id=correlation_id)
 
 
@@ -121,7 +125,7 @@ def _refusal(status: int, code: str) -> tuple[Kind, ReasonCode]:
         return Kind.SLOW_DOWN, ReasonCode.RATE_LIMITED
     if status in _AGAIN:
         return Kind.AGAIN, ReasonCode.UNREACHABLE
-    if status >= 500:
+    if status >= 500 or status < 400:  # the platform publishes no redirect: a gateway leads away, until somebody mends it
         return Kind.TRANSIENT, ReasonCode.BAD_ANSWER
     if status == 401:
         return (Kind.TRANSIENT if code in _NOT_CURED_BY_A_TOKEN else Kind.RENEW), ReasonCode.UNAUTHORIZED
@@ -130,6 +134,17 @@ def _refusal(status: int, code: str) -> tuple[Kind, ReasonCode]:
     if status in {404, 410}:
         return Kind.PERMANENT, ReasonCode.NOT_FOUND
     return Kind.PERMANENT, ReasonCode.REQUEST_REFUSED
+
+
+def _is_platforms(status: int, body: bytes) -> bool:
+    """Whether an error's body has the published form: at least its code, or a message with the same status."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(parsed, dict):
+        return False
+    return isinstance(parsed.get("code"), str) or (isinstance(parsed.get("message"), str) and parsed.get("status") == status)
 
 
 def _error_body(body: bytes) -> tuple[str, str, tuple[str, ...]]:
@@ -180,10 +195,10 @@ def failure(answer: Answer, operation: str, *, delay: timedelta | None = None) -
 def _told(answer: Answer) -> str:
     if answer.status == 0:
         return f"the platform could not be reached ({answer.message})"
-    if answer.reason is ReasonCode.BAD_ANSWER and answer.status < 300:
-        return f"{answer.message} (status {answer.status})"
     if 300 <= answer.status < 400:
         return f"REDIRECT_REFUSED: the platform answered {answer.status}, a redirect, which is never followed"
+    if answer.reason is ReasonCode.BAD_ANSWER and answer.status < 500:
+        return f"{answer.message} (status {answer.status})"
     told = f"the platform answered {answer.status}"
     if answer.code:
         told += f" {answer.code}"

@@ -6,8 +6,9 @@
 | 429                         | everybody pauses for Retry-After; then one, then all          | TransientError(RATE_LIMITED)             |
 | 408, 502, 503, 504, none    | again with full jitter, if repeating is harmless              | TransientError(UNREACHABLE)              |
 | not JSON, wrong shape       | the same                                                      | TransientError(BAD_ANSWER)               |
-| other 5xx                   | —                                                             | TransientError(BAD_ANSWER)               |
-| 403, 404, other 4xx, 3xx    | —                                                             | PlatformRefused (a PermanentError)       |
+| 4xx not of the platform     | the same: its body is not the published error                 | TransientError(BAD_ANSWER)               |
+| other 5xx, 3xx              | —                                                             | TransientError(BAD_ANSWER)               |
+| 403, 404, other 4xx         | —                                                             | PlatformRefused (a PermanentError)       |
 
 At most TRIES requests for one call, and no wait that would end more than PATIENCE seconds after its start: a longer one is the
 caller's to take (TransientError with its delay). Before each request stands the turnstile: its lane, and how urgent it is, decide who goes.

@@ -101,9 +101,9 @@ async def test_b20_no_redirect_of_the_platform_is_followed_and_the_token_goes_no
     url = await serve(platform)
     settings = GenesysSettings(api_url=url, login_url=url)
     async with connect(settings, CREDENTIALS, clock=FakeClock(), metrics=Metrics()) as genesys:
-        with pytest.raises(PermanentError, match="REDIRECT_REFUSED"):
+        with pytest.raises(TransientError, match="REDIRECT_REFUSED") as refused:
             await genesys.request("GET", "/api/v2/x")
-    assert strangers == []
+    assert (refused.value.code, strangers) == (ReasonCode.BAD_ANSWER, [])
 
 
 @pytest.mark.parametrize("to", ["http://127.0.0.1:1/", "https://other.example/key", "/key"])
