@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import orjson
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -52,6 +54,21 @@ class TopicState:
     id: str
     permitted: bool
     missing_permissions: tuple[str, ...] = ()
+
+
+class StageClock(FakeClock):
+    """Time passes only while no thread is at work: who waits for one has not gone to sleep yet, and would sleep too long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    async def settled(self) -> None:
+        with anyio.fail_after(10):
+            await super().settled()
+            while self.writes or anyio.to_thread.current_default_thread_limiter().borrowed_tokens:
+                await anyio.sleep(0.001)
+                await super().settled()
 
 
 class ScriptedPlatform:
@@ -184,21 +201,33 @@ class Notifications:
 class TroubledLedger:
     """The real ledger, with an append that the test may hold or break."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, clock: StageClock) -> None:
         self._ledger = ledger
+        self._clock = clock
         self.gate = anyio.Event()
         self.gate.set()
         self.error: Exception | None = None
         self.appended = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
+        found = getattr(self._ledger, name)
+        return self._counted(found) if inspect.iscoroutinefunction(found) else found
+
+    def _counted(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def called(*args: Any, **named: Any) -> Any:
+            self._clock.writes += 1
+            try:
+                return await call(*args, **named)
+            finally:
+                self._clock.writes -= 1
+
+        return called
 
     async def append(self, events: Sequence[RoutedEvent], *, watermark: tuple[str, int] | None = None) -> Appended:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        done = await self._ledger.append(events, watermark=watermark)
+        done: Appended = await self._counted(self._ledger.append)(events, watermark=watermark)
         self.appended += done.recorded
         return done
 
@@ -257,7 +286,6 @@ class Stage:
                 return
             await self.clock.advance(by)
             await anyio.sleep(0.002)
-            await anyio.to_thread.run_sync(lambda: None)  # and on a busy machine the ledger's thread, too
         raise AssertionError("it never came true")
 
 
@@ -271,7 +299,7 @@ def staged(tmp_path: Path, until: Until) -> Staged:
         *, prepare: Callable[[Stage], None] | None = None, handlers: dict[str, list[str]] | None = None, port: int = 0, **settings: Any
     ) -> AsyncIterator[Stage]:
         settings = {"ping_every": timedelta(days=1), "silence": timedelta(days=1)} | settings
-        clock, metrics, notifications = FakeClock(), Metrics(), Notifications()
+        clock, metrics, notifications = StageClock(), Metrics(), Notifications()
         platform = ScriptedPlatform(clock)
         url = f"sqlite:///{tmp_path}/ledger.db"
         async with (
@@ -279,7 +307,7 @@ def staged(tmp_path: Path, until: Until) -> Staged:
             serve(notifications.hold, "127.0.0.1", port, process_request=notifications.decide) as server,
         ):
             platform.port = next(iter(server.sockets)).getsockname()[1]
-            ledger: Any = TroubledLedger(real)
+            ledger: Any = TroubledLedger(real, clock)
             feed = Feed(
                 platform=platform,
                 ledger=ledger,
