@@ -68,6 +68,7 @@ class Condition:
             "data_dir_unsafe": self.unsafe,
             "audit_not_sealed": bool(self.sealer.waits),
             "no_events": not flowing,
+            "work_forbidden": bool(self.dispatcher.forbidden),
             "topics_refused": feed is not None and feed.rejected > 0,
             "topics_left_out": feed is not None and feed.left_out > 0,
             "live_refused": feed is not None and bool(feed.live_refused),

@@ -19,6 +19,7 @@ REASONS: Final[Mapping[str, str]] = {
     "creation_paused": "no channel is made for now; reconciliation goes on",
     "channel_forbidden": "the platform refuses the connection with 403",
     "frame_too_big": "the same frame was too big twice: raise feed.frame_limit",
+    "work_forbidden": "the platform forbids all that a handler asks for: a permission is missing, and the dead letters name it",
     "topics_refused": "the platform refuses some topics: a permission or a division is missing; the log names them",
     "topics_left_out": "more queues than the notification channels can follow; back-fill finds the others' calls",
     "live_refused": "no call is followed live: the client lacks conversation:transcription:view",

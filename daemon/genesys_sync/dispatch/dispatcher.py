@@ -81,6 +81,11 @@ class Dispatcher:
         self.turned_at = clock.monotonic()
 
     @property
+    def forbidden(self) -> tuple[str, ...]:
+        """Handlers that the platform forbids everything: see `Runs.forbidden`."""
+        return self._runs.forbidden
+
+    @property
     def running(self) -> Mapping[str, int]:
         return self._runs.counts
 
@@ -219,7 +224,10 @@ class Dispatcher:
                     break
                 await self._clock.sleep(self._settings.poll.total_seconds())
             else:
-                return finished.outcome if settled else "lost"
+                if not settled:
+                    return "lost"
+                self._runs.ended(run.claim.handler, finished.verdict, news=bool(finished.emitted))
+                return finished.outcome
         if run.lost:
             return "lost"
         await self._release(run)

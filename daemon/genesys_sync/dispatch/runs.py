@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import anyio
 
+from genesys_sync.errors import ReasonCode
 from genesys_sync.events import Event
-from genesys_sync.ledger.base import Claim
+from genesys_sync.ledger.base import Claim, DeliveryState, Verdict
+
+FORBIDDEN_MOST: Final = 3
+"""One conversation may lie in a division that is not ours to see; so many in a row are a permission that is missing."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,11 +49,25 @@ class Runs:
         self._limits = dict(handlers)
         self._counts = dict.fromkeys(handlers, 0)
         self._runs: set[Run] = set()
+        self._forbidden = dict.fromkeys(handlers, 0)
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Runs in progress by handler; handlers without any are there with 0."""
         return dict(self._counts)
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """Handlers whose last deliveries to end all died FORBIDDEN, FORBIDDEN_MOST or more: nothing of theirs is done."""
+        return tuple(name for name, count in self._forbidden.items() if count >= FORBIDDEN_MOST)
+
+    def ended(self, handler: str, verdict: Verdict, *, news: bool) -> None:
+        """A run's verdict is written; `news`: it emitted events. Work that was done shows that the handler may do it. A verdict that says
+        nothing of that, such as a look that is not due yet, changes nothing."""
+        if verdict.state is DeliveryState.DEAD and verdict.reason is ReasonCode.FORBIDDEN:
+            self._forbidden[handler] += 1
+        elif verdict.state is DeliveryState.DONE or (news and verdict.state is not DeliveryState.DEAD):
+            self._forbidden[handler] = 0
 
     def free(self) -> dict[str, int]:
         """Handlers with room for more, and for how many."""

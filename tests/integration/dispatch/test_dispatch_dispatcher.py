@@ -2,15 +2,18 @@
 
 import itertools
 from datetime import timedelta
+from types import SimpleNamespace
 
 import anyio
 import pytest
 import structlog
 from tests.integration.dispatch.bench import SETTINGS, done, forever
 
+from genesys_sync.app.condition import Condition
 from genesys_sync.errors import HandlerNotStarted, LedgerFull, PermanentError, ReasonCode, StorageFull, TransientError
 from genesys_sync.ledger.base import DeliveryState
 from genesys_sync.plugin import Done, Park, Skip, Snooze
+from genesys_sync.settings import FeedSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +57,44 @@ async def test_at_no_time_more_runs_than_a_handler_allows(bench):
     assert dispatcher.running == {"busy": 0}
     assert most == 8
     assert bench.outcomes("busy", "done") == 1000
+
+
+async def test_a_handler_whose_every_delivery_is_forbidden_is_told_of_until_one_succeeds(bench):
+    """Events flow and nothing is archived: that must not look well. One forbidden conversation is another matter."""
+    does = "forbidden"
+
+    async def look(event, delivery):
+        if does == "forbidden":
+            raise PermanentError("recording:recording:view is missing", code=ReasonCode.FORBIDDEN)
+        if does == "not due":
+            return Snooze("the first look is not due yet", timedelta(seconds=5))
+        return Done()
+
+    handler = bench.loaded("discover", look, ["a.*"])
+    async with bench.working(handler) as dispatcher:
+        await bench.record(handler, number=2)
+        await bench.until_states("discover", {DeliveryState.DEAD: 2})
+        assert dispatcher.forbidden == ()
+        does = "not due"
+        await bench.record(handler, topic="a.second")
+        await bench.until_states("discover", {DeliveryState.DEAD: 2, DeliveryState.READY: 1})
+        does = "forbidden"
+        await bench.clock.advance(5)
+        await bench.until_states("discover", {DeliveryState.DEAD: 3})
+        assert dispatcher.forbidden == ("discover",)
+        condition = make_condition(dispatcher)
+        assert "work_forbidden" in condition.report().reasons
+        does = "done"
+        await bench.record(handler, topic="a.third")
+        await bench.until_states("discover", {DeliveryState.DEAD: 3, DeliveryState.DONE: 1})
+        assert dispatcher.forbidden == ()
+        assert "work_forbidden" not in condition.report().reasons
+
+
+def make_condition(dispatcher):
+    """The daemon's condition, of which everything else is as at a quiet start."""
+    quiet = SimpleNamespace(reasons=tuple, waits=0, sensitive=None, near=0, rejected=False, clock_offset=timedelta(0), members=())
+    return Condition(FeedSettings(), quiet, dispatcher, quiet, quiet, quiet, quiet, quiet, unsafe=False)
 
 
 async def test_a_slow_handler_does_not_hold_up_another(bench):
