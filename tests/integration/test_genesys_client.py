@@ -106,9 +106,8 @@ async def test_a_token_that_is_refused_twice_ends_the_call(serve: Serve) -> None
     assert (error.value.code, error.value.correlation_id, len(api.requests)) == (ReasonCode.UNAUTHORIZED, "c-7", 2)
 
 
-@pytest.mark.parametrize("status", [408, 502, 503, 504, 404, 418])
+@pytest.mark.parametrize("status", [408, 502, 503, 504, 404, 418])  # 4xx as pages: a gateway's own
 async def test_trouble_that_passes_is_waited_out(serve: Serve, until: Until, status: int) -> None:
-    """A page that says 404 or 418 is a gateway's: the platform's own refusal has a code."""
     api, clock = Api(), FakeClock()
     api.script = [(status, b"<html>", {})] * 3
     async with platform_at(await serve(api), clock) as platform:
@@ -360,6 +359,7 @@ async def test_identity_queues_and_channels(serve: Serve) -> None:
         (200, {"entities": [{"id": ID[:-1] + "2", "name": "B"}], "pageCount": 2}, {}),
         (200, {"id": "streaming-1-abc", "connectUri": "wss://x.example/channels/secret", "expires": "2026-08-02T12:00:00.000Z"}, {}),
         (200, {"entities": [{"id": "b", "state": "Rejected", "missingPermissions": ["a:b:view"]}, {"id": "a", "state": "Permitted"}]}, {}),
+        (200, {"entities": [{"id": "A", "selfUri": "/a"}, {"id": "b", "state": "Rejected"}]}, {}),
     ]
     async with platform_at(await serve(api), FakeClock()) as platform:
         assert await platform.identify() == ID == platform.organization_id
@@ -367,13 +367,14 @@ async def test_identity_queues_and_channels(serve: Serve) -> None:
         channel = await platform.channels.create()
         assert "secret" not in repr(channel)
         states = await platform.channels.subscribe(channel.id, ["a", "b", "c"])
+        assert await platform.channels.topics(channel.id) == {"a"}
     assert [(state.id, state.permitted, state.missing_permissions) for state in states] == [
         ("a", True, ()),
         ("b", False, ("a:b:view",)),
         ("c", False, ()),
     ]
-    assert api.requests[-1].method == "PUT"
-    assert api.requests[-1].query["ignoreErrors"] == "true"
+    assert [request.method for request in api.requests[-2:]] == ["PUT", "GET"]
+    assert api.requests[-2].query["ignoreErrors"] == "true"
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ class ChannelKeeper:
         if self.present is not None and self._clock.monotonic() >= self.present.renew_at:
             await self.ended(Ending(cause=Cause.CHANNEL_EXPIRING, next=Next.NEW_TOKEN), live_for=0.0)
         if self.present is None:
-            self.present = self._taken_up(self._subscriptions.lasting(self._shard))
+            self.present = await self._taken_up(self._subscriptions.lasting(self._shard))
         if self.present is None:
             made = await self._create(planned=False)
             if isinstance(made, Ending):
@@ -167,8 +167,9 @@ class ChannelKeeper:
     def _token_is_old(self) -> bool:
         return self._clock.monotonic() - self._token_since > _TOKEN_FRESH
 
-    def _taken_up(self, topics: tuple[str, ...]) -> OpenChannel | None:
-        """At the start only: the channel on which an earlier process listened to the same."""
+    async def _taken_up(self, topics: tuple[str, ...]) -> OpenChannel | None:
+        """At the start only: the channel on which an earlier process listened to the same. Where the platform says that it brings less, its
+        topics are to be set anew."""
         first, self._first = self._first, False
         entry = self._book.take_up(self._shard, topics) if first else None
         if entry is None:
@@ -176,7 +177,21 @@ class ChannelKeeper:
         uri, renew_in = SecretUrl(entry.uri), (entry.renew_ms - self._clock.epoch_ms()) / 1000
         _log.info("channel_taken_up", host=str(uri), renew_in=round(renew_in))
         self._subscriptions.taken_up(self._shard, refused=entry.refused)
-        return OpenChannel(entry.id, uri, self._clock.monotonic() + renew_in, entry, topics, foreign=True)
+        still = topics if await self._brings(entry, topics) else None
+        return OpenChannel(entry.id, uri, self._clock.monotonic() + renew_in, entry, still, foreign=True)
+
+    async def _brings(self, entry: Entry, topics: tuple[str, ...]) -> bool:
+        """False when the platform says that the channel lacks more of these topics than it had refused. One that does not say, because
+        another token made the channel, or it is gone, or nothing answers, says nothing against it."""
+        try:
+            brought = await self._platform.channels.topics(entry.id)
+        except (TransientError, PermanentError) as error:
+            _log.debug("channel_topics_unknown", reason=error.reason)
+            return True
+        lacking = sum(topic.lower() not in brought for topic in topics) - entry.refused
+        if lacking > 0:
+            _log.warning("channel_topics_lost", shard=self._shard, lacking=lacking, of=len(topics), action="they are set anew")
+        return lacking <= 0
 
     async def _with_topics(self, channel: OpenChannel) -> OpenChannel | Ending:
         async with self._setting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -51,6 +51,10 @@ class Channels(Protocol):
 
     async def subscribe(self, channel_id: str, topics: Sequence[str]) -> Sequence[TopicView]:
         """Replaces the channel's whole set; an answer for each topic."""
+        ...
+
+    async def topics(self, channel_id: str) -> Collection[str]:
+        """What the channel brings, in lower case. It may be refused for a channel that another token made."""
         ...
 
     async def abandon(self, channel_id: str) -> None:

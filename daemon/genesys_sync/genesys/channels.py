@@ -100,6 +100,16 @@ class ChannelService:
         }
         return [_state(topic, answered.get(topic.lower())) for topic in topics]
 
+    async def topics(self, channel_id: str) -> frozenset[str]:
+        """The topics, in lower case, that the channel brings. Raises PermanentError(NOT_FOUND) when it is gone or another token's, else
+        like `subscribe`."""
+        if not _CHANNEL_ID.fullmatch(channel_id):
+            raise PermanentError("a channel id holds letters, digits, - and _ only", code=ReasonCode.ID_INVALID)
+        path = f"/api/v2/notifications/channels/{channel_id}/subscriptions"
+        entities = (await self._client.call("GET", path, shape=dict, lane=Lane.CONTROL)).body.get("entities")
+        listed = [entity for entity in (entities if isinstance(entities, list) else []) if isinstance(entity, dict)]
+        return frozenset(str(entity.get("id")).lower() for entity in listed if _state("", entity).permitted)
+
     async def abandon(self, channel_id: str) -> None:
         """The channel has no topics any more; there is no way to remove the channel itself. Raises PermanentError(NOT_FOUND) for
         another token's, else like `subscribe`."""

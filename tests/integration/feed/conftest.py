@@ -19,6 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from genesys_sync.errors import PermanentError, ReasonCode
 from genesys_sync.events import Event
 from genesys_sync.feed.listener import Feed
 from genesys_sync.ledger import Ledger, open_ledger
@@ -96,6 +97,7 @@ class ScriptedPlatform:
         self.prefix = "channel"
         self.known: list[Channel] = []
         self.abandoned: list[str] = []
+        self.brought: set[str] | None = None
         self.told_missing: tuple[str, ...] = ("conversation:communication:view",)
 
     @property
@@ -138,6 +140,13 @@ class ScriptedPlatform:
         for record in self.records:
             yield record
         self._fail("last_page")
+
+    async def topics(self, channel_id: str) -> set[str]:
+        """As of another token's channel, which is not shown, unless the test says what it brings."""
+        self._fail("topics")
+        if self.brought is None:
+            raise PermanentError("another token's channel", code=ReasonCode.NOT_FOUND)
+        return {topic.lower() for topic in self.brought}
 
     async def abandon(self, channel_id: str) -> None:
         self._fail("abandon")

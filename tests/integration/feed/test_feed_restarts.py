@@ -54,6 +54,36 @@ async def test_a_restarted_process_takes_its_channel_up_and_makes_none(staged: S
         assert again.feed.state.permitted == 2
 
 
+@pytest.mark.parametrize(
+    ("brought", "forbidden", "set_anew"),
+    [
+        ({TOPIC}, set(), False),
+        ({TOPIC, "v2.detail.of.another"}, set(), False),
+        ({"v2.detail.of.another"}, set(), True),
+        (set(), set(), True),
+        (set(), {TOPIC}, False),  # it was refused then, too
+    ],
+)
+async def test_a_channel_that_brings_less_than_it_did_is_given_its_topics_again(
+    staged: Staged, brought: set[str], forbidden: set[str], *, set_anew: bool
+) -> None:
+    """Somebody may have taken them away while no process listened: the channel would live, and bring nothing."""
+
+    def now_known(stage: Stage) -> None:
+        stage.platform.listed = [Queue(OTHER, "Service"), *stage.platform.listed]
+        stage.platform.forbidden |= forbidden
+        stage.platform.brought = brought | {f"v2.routing.queues.{OTHER}.conversations"}
+
+    async with staged(prepare=now_known) as stage:
+        await stage.live()
+        port = stage.platform.port
+    async with staged(port=port, prepare=now_known) as again:
+        await again.live()
+        assert again.notifications.paths == ["/channel-1"]
+        assert [channel for channel, _ in again.platform.put] == (["channel-1"] if set_anew else [])
+        assert all(TOPIC in topics for _, topics in again.platform.put)
+
+
 async def test_a_channel_that_is_no_more_at_the_restart_is_replaced(staged: Staged) -> None:
     async with staged() as stage:
         await stage.live()
