@@ -116,6 +116,8 @@ class Conductor:
         if offset == max(call.began, 0.0):
             begun = {"media": call.media, "startedAt": view.at(call.began)}
             platform.truth.write("call_started", conversationId=call.id, **begun, recordings=len(call.recordings))
+        if call.taken_up and offset == call.legs[1].alerted:
+            platform.truth.write("call_taken_up", conversationId=call.id, media=call.media, leftAt=view.at(call.legs[0].ended))
         if offset == call.ended:
             times = {"startedAt": view.at(call.began), "endedAt": view.at(call.ended)}
             platform.truth.write("call_ended", conversationId=call.id, **times, recordings=len(call.recordings))
@@ -205,8 +207,9 @@ def _timeline(calls: tuple[CallPlan, ...], moments: tuple[Moment, ...]) -> Itera
         for offset in call.changes:
             yield _Due(offset, 0, call.index, "call", call)
         for recording in call.recordings:
-            # Made known when the call ends, a little before the metadata list it.
-            yield _Due(max(call.ended, 0.0), 1, call.index, "recording", call, recording)
+            # Made known when the call ends (a part of it, when it is taken up again), a little before the metadata list it.
+            ended = max((leg.ended for leg in call.legs if call.taken_up and leg.recording is recording), default=call.ended)
+            yield _Due(max(ended, 0.0), 1, call.index, "recording", call, recording)
             yield _Due(recording.final_at, 2, call.index, "settled")
     for index, moment in enumerate(moments):
         yield _Due(moment.at, 3, index, "moment", moment=moment)

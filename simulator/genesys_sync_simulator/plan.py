@@ -96,7 +96,8 @@ class Leg:
 class CallPlan:
     """One call (or chat …) of one customer: routed, answered, perhaps transferred, ended, wrapped up.
 
-    media  as analytics names it: `voice`, `chat`, `message`, `email`
+    media     as analytics names it: `voice`, `chat`, `message`, `email`
+    taken_up  it ends with its first leg, and is taken up again, under the same id, with the second
     """
 
     index: int
@@ -112,6 +113,15 @@ class CallPlan:
     wrapped_up: float
     legs: tuple[Leg, ...]
     media: str = "voice"
+    taken_up: bool = False
+
+    def as_at(self, offset: float) -> CallPlan:
+        """All there is of it then: before it is taken up again, it looks like one that has its first part alone."""
+        if not self.taken_up or offset >= self.legs[1].alerted:
+            return self
+        left = self.legs[0].ended
+        wrapped_up = round(left + self.wrapped_up - self.ended, 3)
+        return replace(self, legs=self.legs[:1], ended=left, wrapped_up=wrapped_up, taken_up=False)
 
     @property
     def recordings(self) -> tuple[RecordingPlan, ...]:
@@ -121,6 +131,8 @@ class CallPlan:
     def changes(self) -> tuple[float, ...]:
         """Moments at which a snapshot is sent, in order: begin, each alert and answer, end, wrap-up."""
         moments = {max(self.began, 0.0), self.ended, self.wrapped_up}
+        if self.taken_up:
+            moments |= set(self.as_at(self.began).changes)
         for leg in self.legs:
             moments |= {max(leg.alerted, 0.0), max(leg.connected, 0.0)}
         return tuple(sorted(moments))

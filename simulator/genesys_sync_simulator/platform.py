@@ -99,7 +99,7 @@ class Platform:
         """The call as it stood at an offset."""
         assert self.world.started_at is not None
         directives, screen = self.control.of(call.id), self.scenario.control.screen
-        return snapshots.View(self.world.plan, call, offset, self.world.started_at, directives, screen)
+        return snapshots.View(self.world.plan, call.as_at(offset), offset, self.world.started_at, directives, screen)
 
     def publish(self, frames: Iterable[tuple[str, dict[str, Any]]]) -> int:
         """Sends notifications, topic and body each, to all who have them, under one trace id. Returns to how many sockets."""

@@ -21,6 +21,7 @@ class Digital:
     screens     how many of the calls have the screens of their agents recorded as well
     duration    of a written conversation, seconds
     html        share of the e-mails that have no text, but HTML alone
+    taken_up    the first so many e-mails end, and are taken up again under the same id `taken_up_after` seconds later
     too_large   the first so many e-mails come without their contents: EMAIL_TRANSCRIPT_TOO_LARGE
     in_batches  `json`: an address of the recording's body as a file; `unavailable`: as what cannot be downloaded
     """
@@ -32,6 +33,8 @@ class Digital:
     duration: Span = field(default=Span(2.0, 6.0))
     html: float = 0.5
     too_large: int = 0
+    taken_up: int = 0
+    taken_up_after: float = 10.0
     in_batches: str = "json"
 
     @property

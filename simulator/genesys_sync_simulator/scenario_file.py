@@ -131,8 +131,9 @@ _RECORDINGS: Mapping[str, Reader] = {
     "orphans": integer(0, 10_000),
 }
 _DIGITAL: Mapping[str, Reader] = {
-    **dict.fromkeys(("chats", "messages", "emails", "screens", "too_large"), integer(0, 10_000)),
+    **dict.fromkeys(("chats", "messages", "emails", "screens", "too_large", "taken_up"), integer(0, 10_000)),
     "duration": span,
+    "taken_up_after": duration,
     "html": share,
     "in_batches": one_of(*IN_BATCHES),
 }
@@ -336,6 +337,8 @@ def _too_many_digital(scenario: Scenario) -> Iterable[str]:
         yield f"digital.screens asks for the screens of {digital.screens} calls, and there are {calls}"
     if digital.too_large > digital.emails:
         yield f"digital.too_large asks for {digital.too_large} e-mails, and digital.emails makes {digital.emails}"
+    if digital.taken_up > digital.emails:
+        yield f"digital.taken_up asks for {digital.taken_up} e-mails, and digital.emails makes {digital.emails}"
 
 
 def _fixes_begins(scenario: Scenario) -> list[str]:

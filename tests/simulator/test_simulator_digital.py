@@ -157,3 +157,35 @@ async def test_the_calls_are_the_same_with_and_without_anything_written(play) ->
         with_written = [call.id for call in sim.platform.world.plan.calls if call.media == "voice"]
     async with play({"calls": EACH["calls"]}) as sim:
         assert [call.id for call in sim.platform.world.plan.calls] == with_written
+
+
+async def test_an_email_that_is_taken_up_again_ends_looks_ended_and_goes_on_under_its_id(play, tmp_path) -> None:
+    digital = {"emails": 2, "taken_up": 1, "taken_up_after": "60s", "duration": "2s"}
+    async with play({"calls": {"count": 0}, "digital": digital}) as sim:
+        again, once = sim.platform.world.plan.calls
+        first, second = again.legs
+        assert second.alerted - first.ended == pytest.approx(60, abs=0.01)
+        assert not once.taken_up
+        details = "/api/v2/analytics/conversations/details"
+
+        async def told() -> tuple[int, str | None, int]:
+            shown = (await sim.call("GET", f"/api/v2/conversations/{again.id}")).json
+            (record,) = (await sim.call("GET", details, params={"id": again.id})).json["conversations"]
+            listed = (await sim.call("GET", f"/api/v2/conversations/{again.id}/recordingmetadata")).json
+            return sum("endTime" not in one for one in shown["participants"]), record.get("conversationEnd"), len(listed)
+
+        await sim.play()
+        sim.clock.jump(40)
+        there, ended, recordings = await told()
+        assert (there, recordings) == (0, 1), "to everybody who looks it has ended"
+        assert ended is not None
+        sim.clock.jump(second.alerted + 0.1 - 40)
+        assert (await told())[:2] == (2, None), "and now it has not"
+        await sim.until_end()
+        sim.clock.jump(60)
+        there, finally_ended, recordings = await told()
+        assert (there, recordings) == (0, 2)
+        assert finally_ended > ended
+        (line,) = truth(tmp_path, "call_taken_up")
+        assert (line["conversationId"], line["leftAt"]) == (again.id, ended)
+        assert len(truth(tmp_path, "call_ended")) == 2

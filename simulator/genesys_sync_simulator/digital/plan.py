@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
-from genesys_sync_simulator.plan import CallPlan, Leg, People, Plan, RecordingPlan, call_of
+from genesys_sync_simulator.plan import CallPlan, Leg, People, Plan, RecordingPlan, call_of, moved
 from genesys_sync_simulator.scenario import Scenario
 
 _AS_RECORDED = {"chat": "chat", "message": "messaging", "email": "email"}
@@ -53,10 +53,24 @@ def _written(scenario: Scenario, plan: Plan) -> Iterator[CallPlan]:
     number = 0
     for media, count in scenario.digital.written:
         for place in range(count):
-            call = call_of(scenario, people, rules, number)
+            taken_up = media == "email" and place < scenario.digital.taken_up
+            call = call_of(scenario, people, replace(rules, recordings_per_call=(2,)) if taken_up else rules, number)
+            if taken_up:
+                call = _taken_up(call, scenario.digital.taken_up_after)
             fault = "too_large" if media == "email" and place < scenario.digital.too_large else None
             yield _in_writing(replace(call, index=len(plan.calls) + number), media, fault)
             number += 1
+
+
+def _taken_up(call: CallPlan, after: float) -> CallPlan:
+    """The same conversation, left after its first leg and taken up again so many seconds later. Each recording comes after its own leg."""
+    first, later = call.legs[0], moved(call, after)
+    assert first.recording is not None
+    early = round(call.ended - first.ended, 3)
+    recording = replace(
+        first.recording, appears=round(first.recording.appears - early, 3), settles=round(first.recording.settles - early, 3)
+    )
+    return replace(later, began=call.began, legs=(replace(first, recording=recording), later.legs[1]), taken_up=True)
 
 
 def _in_writing(call: CallPlan, media: str, fault: str | None) -> CallPlan:
