@@ -238,13 +238,22 @@ def roll_back_ledger(trail: Trail) -> None:
     trail.sql(
         *UNLOCKED,
         "DELETE FROM audit WHERE seq > 8",
-        "UPDATE audit_seal SET size = 8, checkpointed = 8",
+        f"UPDATE audit_seal SET size = 8, root = x'{trail.checkpoints[0].root.hex()}', checkpointed = 8",
         "DELETE FROM event WHERE json_extract(body, '$.size') > 8",
     )
 
 
 def drop_last_checkpoint(trail: Trail) -> None:
     trail.sql("DELETE FROM event WHERE json_extract(body, '$.size') > 8")
+
+
+def roll_back_seal(trail: Trail) -> None:
+    root = trail.checkpoints[0].root.hex()
+    trail.sql(*UNLOCKED, f"UPDATE audit_seal SET size = 8, root = x'{root}', checkpointed = 8")
+
+
+def alter_seal(trail: Trail) -> None:
+    trail.sql(*UNLOCKED, "UPDATE audit_seal SET root = zeroblob(32)")
 
 
 Attack = Callable[[Trail], None]
@@ -283,4 +292,6 @@ ATTACKS: list[tuple[Attack, Tampering, str, int, int]] = [
     (delete_in_ledger, Tampering.LEDGER_ALTERED, DAY2, 2, 7),
     (roll_back_ledger, Tampering.ROLLED_BACK, DAY2, 4, 9),
     (drop_last_checkpoint, Tampering.LEDGER_ALTERED, "", 0, 15),
+    (roll_back_seal, Tampering.LEDGER_ALTERED, "", 0, 9),
+    (alter_seal, Tampering.LEDGER_ALTERED, "", 0, 16),
 ]

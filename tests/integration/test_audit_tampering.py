@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from tests.integration.audit_attacks import (
     ATTACKS,
+    DAY2,
     DAY3,
     ENTRY,
     UNLOCKED,
     Attack,
     Trail,
     alter_ledger,
+    alter_seal,
     delete_in_ledger,
     drop_all,
     drop_last_checkpoint,
@@ -29,6 +31,7 @@ from tests.integration.audit_attacks import (
     rehashed,
     roll_back_files,
     roll_back_ledger,
+    roll_back_seal,
     truncate,
 )
 
@@ -81,7 +84,7 @@ async def test_the_ledger_shows_it(trail: Trail, attack: Attack, kind: Tampering
     assert report.finding.sentence
 
 
-BLIND = {alter_ledger, delete_in_ledger, roll_back_ledger, drop_last_checkpoint}
+BLIND = {alter_ledger, delete_in_ledger, roll_back_ledger, drop_last_checkpoint, roll_back_seal, alter_seal}
 NEEDS_CHECKPOINT = {truncate, roll_back_files, drop_last_day, drop_all, rechain_edit, rechain_time, rechain_delete, rechain_insert}
 
 
@@ -116,7 +119,7 @@ async def test_files_and_ledger_rolled_back_together_are_shown_by_an_outside_che
     assert (await trail.examined()).finding is None
     finding = (await trail.examined(trail.checkpoints[-1])).finding
     assert finding is not None
-    assert (finding.kind, finding.seq) == (Tampering.ROLLED_BACK, 9)
+    assert (finding.kind, finding.seq, finding.file, finding.line) == (Tampering.ROLLED_BACK, 9, DAY2, 4)
 
 
 async def test_files_and_ledger_rewritten_together_are_shown_by_checkpoints(trail: Trail) -> None:
@@ -127,6 +130,10 @@ async def test_files_and_ledger_rewritten_together_are_shown_by_checkpoints(trai
     assert finding is not None
     assert (finding.kind, finding.seq) == (Tampering.RECHAINED, 1)
     trail.sql("DELETE FROM event", "UPDATE audit_seal SET checkpointed = 0")
+    left = await trail.examined()  # the seal tells
+    assert left.finding is not None
+    assert (left.finding.kind, left.finding.seq) == (Tampering.LEDGER_ALTERED, 16)
+    trail.sql(f"UPDATE audit_seal SET root = x'{left.root.hex()}'")
     assert (await trail.examined()).finding is None
     finding = (await trail.examined(trail.checkpoints[0])).finding
     assert finding is not None

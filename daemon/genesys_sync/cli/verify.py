@@ -135,14 +135,15 @@ async def _prove(settings: Settings, args: argparse.Namespace, outside: Sequence
 
 
 async def _prove_trail(ledger: Ledger, settings: Settings, outside: Sequence[Checkpoint], given: list[bytes]) -> TrailReport:
-    """The seal is read before the checkpoints, and both before the files: what a running daemon adds meanwhile only goes further."""
-    seal, checkpointed = await ledger.seal(), await ledger.checkpointed()
+    """How many are checkpointed is read before the checkpoints, these before the seal, and all before the files: what a running daemon
+    adds meanwhile only goes further."""
+    checkpointed = await ledger.checkpointed()
     known = [
         Checkpoint(event.body["size"], bytes.fromhex(event.body["root"]), signature=signature_of(event.body))
         for day in await ledger.event_days()
         for event in await _checkpoint_events(ledger, day)
     ]
-
+    seal = await ledger.seal()
     keys = trusted(given) if given else _own_key(settings)
     here = None if keys is None else believed(known, keys, where="in the ledger", since=first_signed(known))
     there = None if keys is None else believed(outside, keys, where="that was given")

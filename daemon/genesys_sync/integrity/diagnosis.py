@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from genesys_sync.audit import Checkpoint, Line, canonical, chained, day_of_file, file_day, file_name
+from genesys_sync.audit import Checkpoint, Line, Seal, canonical, chained, day_of_file, file_day, file_name
 from genesys_sync.integrity.trail import AuditFiles, Finding, Place, Record, Tampering, TrailReport, Walk, walk
 
 
@@ -108,16 +108,30 @@ def _short(state: Walk, files: AuditFiles, record: Record | None, outside: Seque
             sentence = f"the files end with entry {state.size}, where a checkpoint was made, as an older copy does; the ledger has more"
             return Finding(Tampering.ROLLED_BACK, missing, sentence, last, line)
         return Finding(Tampering.TRUNCATED, missing, f"entries {missing} to {record.seal.size} are missing at the end", last, line)
+    if record is not None and (altered := _seal_altered(state, record.seal)):
+        return Finding(Tampering.LEDGER_ALTERED, record.seal.size + 1, altered)
     later = max((one for one in outside if one.size > state.size), key=lambda one: one.size, default=None)
     if later is not None:
         kind = Tampering.TRUNCATED if record is None else Tampering.ROLLED_BACK
         where = "the files end" if record is None else "files and ledger both end"
-        return Finding(kind, missing, f"{where} with entry {state.size}, but a checkpoint was given for {later.size}", last)
+        line = sum(1 for _ in files.places_in(last)) + 1 if last else 0
+        return Finding(kind, missing, f"{where} with entry {state.size}, but a checkpoint was given for {later.size}", last, line)
     newest = max((one.size for one in record.checkpoints), default=0) if record is not None else 0
     if record is not None and newest < record.checkpointed:
         sentence = f"the event that carried the checkpoint of size {record.checkpointed} is gone from the ledger"
         return Finding(Tampering.LEDGER_ALTERED, record.checkpointed, sentence)
     return None
+
+
+def _seal_altered(state: Walk, seal: Seal) -> str:
+    """Why the ledger's own seal cannot be what it was, where files, entries and checkpoints agree; empty when nothing says so. A seal that
+    is behind the files alone is none: the daemon may have been killed between the two."""
+    if state.at_seal is not None and state.at_seal != seal.root:
+        return f"the ledger's seal of {seal.size} entries bears another root than its own entries: the seal was altered"
+    sealed = max((one.size for one in state.agreed), default=0)
+    if seal.size < sealed:
+        return f"the ledger's seal ends with entry {seal.size}, but a checkpoint was made of {sealed}: the seal was rolled back"
+    return ""
 
 
 class _Scene:
