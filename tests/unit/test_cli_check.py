@@ -14,9 +14,9 @@ from anyio import to_thread
 
 from genesys_sync.cli import main
 from genesys_sync.cli.check import Level, _audit
-from genesys_sync.cli.probes import Probe, judge, judge_topic, live_followed, wanting
+from genesys_sync.cli.probes import Probe, judge, judge_topic, live_followed, sensitive, wanting
 from genesys_sync.errors import PermanentError, ReasonCode
-from genesys_sync.genesys.grants import holds, permissions_of
+from genesys_sync.genesys.grants import SENSITIVE, holds, permissions_of
 from genesys_sync.settings import Settings
 from genesys_sync.signing import make_key
 
@@ -350,3 +350,16 @@ def test_file_systems_that_perish_or_lie_elsewhere_are_warned_of(monkeypatch: py
     assert "storage.root: DATA_DIR_UNSAFE" in archive.sentence
     kinds["ledger.db"] = kinds["archive"] = "ext4"
     assert _places(settings) == []
+
+
+def test_the_permission_for_sensitive_data_is_judged_by_divisions() -> None:
+    """Held in one division of two it lets recordings of the other be left out, without a word."""
+
+    def grant(division: str, *actions: str) -> dict[str, Any]:
+        policy = {"domain": "recording", "entityName": "recording", "actions": list(actions)}
+        return {"division": {"id": division}, "role": {"policies": [policy]}}
+
+    home = grant("home", "view", "viewSensitiveData")
+    assert sensitive({"grants": [home]}).level is Level.OK
+    found = sensitive({"grants": [home, grant("sales", "view")]})
+    assert (found.level, found.sentence.startswith(f"{SENSITIVE} is not held in every division")) == (Level.WARN, True)

@@ -51,6 +51,16 @@ def test_the_word_complete_stands_only_in_a_report_that_is(capsys: pytest.Captur
         assert report_as_json(refused)["complete"] is False
 
 
+def test_a_client_that_is_confined_to_divisions_has_that_said_beside_the_word_complete() -> None:
+    """What lies in other divisions the platform leaves out of every answer, so no number shows it."""
+    report = made(State.ARCHIVED)
+    assert dict(header(report))["divisions"] == "not confined"
+    report.divisions = ["Home", "Sales"]
+    assert dict(header(report))["divisions"].startswith("Home, Sales alone")
+    assert dict(header(report))["verdict"].endswith("for the divisions Home, Sales: the client sees no other")
+    assert report_as_json(report)["divisions"] == ["Home", "Sales"]
+
+
 @pytest.mark.parametrize(("sensitive", "word"), [(True, "held"), (False, "MISSING"), (None, "not proved")])
 def test_every_report_says_in_its_header_whether_the_permission_is_held(sensitive: bool | None, word: str) -> None:
     report = made(State.ARCHIVED, sensitive=sensitive)

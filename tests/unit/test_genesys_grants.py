@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from genesys_sync.genesys.grants import lacking, sees_sensitive
+from genesys_sync.genesys.grants import confined_to, lacking, sees_sensitive
 
 
 def subject(*permissions: str, division: str = "home") -> dict[str, Any]:
@@ -56,3 +56,28 @@ def together(*answers: dict[str, Any]) -> dict[str, Any]:
 )
 def test_sensitive_recordings_are_seen_where_the_permission_reaches_as_far_as_the_recordings_do(answer: Any, sees: bool | None) -> None:
     assert sees_sensitive(answer) is sees
+
+
+FOUND = "analytics:conversationDetail:view"
+
+
+@pytest.mark.parametrize(
+    ("answer", "divisions"),
+    [
+        (subject(VIEW, FOUND), ["home"]),
+        (subject(VIEW, FOUND, division="*"), []),
+        (together(subject(VIEW, division="*"), subject(FOUND, division="sales")), ["sales"]),
+        (together(subject(VIEW, FOUND), subject(VIEW, FOUND, division="sales")), ["home", "sales"]),
+        (together(subject(VIEW, FOUND), subject("routing:queue:view", division="sales")), ["home"]),
+        ({}, []),
+        (None, []),
+    ],
+)
+def test_the_divisions_to_which_a_client_is_confined_are_named(answer: Any, divisions: list[str]) -> None:
+    assert confined_to(answer) == divisions
+
+
+def test_a_division_is_called_by_its_name() -> None:
+    answer = subject(VIEW, FOUND)
+    answer["grants"][0]["division"]["name"] = "Home"
+    assert confined_to(answer) == ["Home"]

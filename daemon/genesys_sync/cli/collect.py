@@ -18,7 +18,7 @@ from genesys_sync.errors import PermanentError, TransientError
 from genesys_sync.events import Topic
 from genesys_sync.genesys.details_query import parse_time
 from genesys_sync.genesys.ends import ended_again, left_at
-from genesys_sync.genesys.grants import SENSITIVE, sees_sensitive
+from genesys_sync.genesys.grants import SENSITIVE, confined_to, sees_sensitive
 from genesys_sync.genesys.platform import Platform
 from genesys_sync.ledger.base import Fact, Gap, Ledger
 from genesys_sync.reckoning import AT_ONCE, ended_between, orphans_between
@@ -69,7 +69,8 @@ class Collector:
         known_until = self._clock.epoch_ms() - milliseconds(self._settings.backfill_settle)
         if self._platform is not None:
             report.organization_id = await self._platform.identify()
-            report.sensitive = await self._holds_sensitive(self._platform)
+            subject = await self._subject(self._platform)
+            report.sensitive, report.divisions = sees_sensitive(subject), confined_to(subject)
             await self._page(self._platform, window)
         here: set[str] = set()
         async for ended in ended_between(self._ledger, window.from_ms, window.to_ms):
@@ -98,9 +99,11 @@ class Collector:
         )
         return report
 
-    async def _holds_sensitive(self, platform: Platform) -> bool | None:
+    async def _subject(self, platform: Platform) -> object:
+        """What tells of the client's roles; None where that is refused."""
         try:
-            return sees_sensitive(await platform.request("GET", "/api/v2/authorization/subjects/me"))
+            answer: object = await platform.request("GET", "/api/v2/authorization/subjects/me")
+            return answer
         except (TransientError, PermanentError):
             return None
 

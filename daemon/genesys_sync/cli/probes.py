@@ -34,7 +34,7 @@ from genesys_sync.events import iso as iso_time
 from genesys_sync.feed.subscriptions import LIVE_PERMISSION
 from genesys_sync.genesys import platform as genesys_platform
 from genesys_sync.genesys.auth import NotAsked
-from genesys_sync.genesys.grants import SENSITIVE, Grants, holds, objects, permissions_of
+from genesys_sync.genesys.grants import SENSITIVE, Grants, confined_to, holds, objects, permissions_of, sees_sensitive
 from genesys_sync.ledger import open_ledger
 from genesys_sync.metrics import Metrics
 from genesys_sync.scrubbing import register_secret
@@ -99,9 +99,12 @@ async def check_platform(settings: Settings, credentials: Credentials) -> AsyncI
         yield ok("platform", f"{settings.genesys.api} knows the client; organisation {platform.organization_id}")
         for probe in probes(clock):
             yield await _try(platform, probe)
-        granted = await _granted(platform)
+        subject = await _subject(platform)
+        granted = permissions_of(subject)
         yield await _topic(platform, granted)
-        yield _sensitive(granted)
+        yield sensitive(subject)
+        if confined := confined_to(subject):
+            yield ok("divisions", f"conversations and recordings are seen in {', '.join(confined)} alone; there may be others")
         for finding in wanting(granted, [handler.use for handler in settings.handlers.values()]):
             yield finding
         if settings.feed.live_transcripts:
@@ -224,20 +227,29 @@ def _is_permission(value: object) -> bool:
     return isinstance(value, str) and value.count(":") == 2
 
 
-async def _granted(platform: Genesys) -> Grants | None:
-    """What the client's role grants; None when that cannot be learnt."""
+async def _subject(platform: Genesys) -> object:
+    """What tells of the client's roles and their divisions; None when that cannot be learnt."""
     try:
         with anyio.fail_after(PROBE_SECONDS):
-            return permissions_of(await platform.request("GET", "/api/v2/authorization/subjects/me"))
+            answer: object = await platform.request("GET", "/api/v2/authorization/subjects/me")
+            return answer
     except (TransientError, PermanentError, TimeoutError):
         return None
 
 
-def _sensitive(granted: Grants | None) -> Finding:
+def sensitive(subject: object) -> Finding:
+    """Whether recordings with redacted parts are seen wherever recordings are. Pure."""
+    granted = permissions_of(subject)
     if granted is None:
         return warn("permission", f"{SENSITIVE}: not proved, because the client's grants could not be read")
     if not holds(SENSITIVE, granted):
         return warn("permission", f"{SENSITIVE} is missing: recordings with redacted parts will be left out by the platform without a word")
+    if not sees_sensitive(subject):
+        return warn(
+            "permission",
+            f"{SENSITIVE} is not held in every division in which recordings are seen: those of the others with "
+            "redacted parts will be left out by the platform without a word",
+        )
     return ok("permission", f"{SENSITIVE} (recordings with redacted parts)")
 
 

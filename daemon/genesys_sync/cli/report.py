@@ -43,6 +43,7 @@ class Report:
     permission       the one without which the platform leaves recordings out in silence
     sensitive        whether the client holds it; None when that was not proved
     organization_id  empty when the platform was not asked
+    divisions        those alone in which the client finds anything; none when it is not confined, or that was not told
     near             recordings on their way that the platform deletes within `feed.retention_alert`
     """
 
@@ -52,6 +53,7 @@ class Report:
     organization_id: str = ""
     offline: bool = False
     sensitive: bool | None = None
+    divisions: list[str] = field(default_factory=list)
     open_gaps: int = 0
     near: int = 0
     tally: Tally = field(default_factory=Tally)
@@ -124,6 +126,7 @@ def header(report: Report) -> list[tuple[str, str]]:
         ("made at", iso_time(report.at)),
         ("platform", "not asked" if report.offline else f"asked; organisation {report.organization_id}"),
         (report.permission, held),
+        ("divisions", _divisions(report)),
         ("conversations", str(tally.conversations)),
         ("recordings", str(tally.recordings)),
         ("orphans", f"{tally.orphans} of them belong to no conversation" if tally.orphans else "none"),
@@ -136,10 +139,17 @@ def header(report: Report) -> list[tuple[str, str]]:
     ]
 
 
+def _divisions(report: Report) -> str:
+    if report.divisions:
+        return f"{', '.join(report.divisions)} alone: what lies in others cannot be seen"
+    return "not asked" if report.offline else "not told" if report.sensitive is None else "not confined"
+
+
 def verdict(report: Report) -> list[str]:
     """The verdict, and what stands against the word "complete", each in a sentence of its own. Pure."""
     if report.complete:
-        return ["complete: everything is accounted for"]
+        bounds = [f"for the divisions {', '.join(report.divisions)}: the client sees no other"] if report.divisions else []
+        return ["complete: everything is accounted for", *bounds]
     tally = report.tally
     told = [sentence for _, sentence in report.caveats]
     if tally.unfinished:
@@ -211,6 +221,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "offline": report.offline,
         "organizationId": report.organization_id or None,
         "permissions": {report.permission: report.sensitive},
+        "divisions": report.divisions,
         "openGaps": report.open_gaps,
         "deletedSoon": report.near,
         "variants": {name: tally.variants[name] for name in _VARIANTS},

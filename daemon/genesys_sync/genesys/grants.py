@@ -33,6 +33,20 @@ def sees_sensitive(answer: object) -> bool | None:
     return bool(held) and (not held.isdisjoint(_EVERYWHERE) or seen <= held)
 
 
+def confined_to(answer: object) -> list[str]:
+    """The divisions, by name where it is told, to which finding conversations or their recordings is confined by this answer of
+    `authorization/subjects/me`; none when it is not, or nothing is told. What lies in others the platform leaves out, without a word."""
+    reach = _reach(answer)
+    held = [_divisions(permission, reach) for permission in (_SEEN, _FOUND)]
+    bounded = [divisions for divisions in held if divisions and divisions.isdisjoint(_EVERYWHERE)]
+    if not bounded:
+        return []
+    told = [grant.get("division") for grant in objects(answer, "grants")]
+    names = {str(one.get("id")): str(one.get("name") or one.get("id"))[:100] for one in told if isinstance(one, Mapping)}
+    return sorted(names[division] for division in set.intersection(*bounded))
+
+
+_FOUND: Final = "analytics:conversationDetail:view"
 _SEEN: Final = "recording:recording:view"
 _EVERYWHERE: Final = frozenset({"", "*"})
 _WORK: Final = frozenset({"recording", "analytics", "conversation", "quality", "speechAndTextAnalytics"})
