@@ -30,6 +30,7 @@ WRITTEN = {
     "set E": "unseen_e.txt",
     "set F": "unseen_f.txt",
     "set G": "unseen_g.txt",
+    "set H": "unseen_h.txt",
 }
 SEEDS = (1, 20261121)
 NOISE_SEEDS = (71, 1009)

@@ -18,8 +18,8 @@ from genesys_sync.redaction.lexicon import ASIDES, HOMOPHONES, SOFT, Kind
 from genesys_sync.redaction.stream import Stream
 
 _BORN: Final = re.compile(
-    r"\b(?:dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|nacimiento|"
-    r"nací|nacid[oa]|cumpleaños|nat[oa] il|nascita|geboortedatum|nascid[oa]|nascimento)\b"
+    r"\b(?:(?:dates?|days?|months?|years?) of birth|birth ?(?:date|month|year|day)|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|"
+    r"naissance|nacimiento|nací|nacid[oa]|cumpleaños|nat[oa] il|nascita|geboortedatum|nascid[oa]|nascimento)\b"
 )
 _MAIL: Final = re.compile(
     r"(?<!\bat )\b(?:e-?mail|mail|mailadresse|e-mail-adresse|courriel|correo)\b(?!\W*(?:dot|point|punkt|punto|punt|ponto)\b)"

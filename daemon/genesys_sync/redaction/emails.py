@@ -41,6 +41,7 @@ _NO_NAMES: Final = word_set(
     """
     look looking us me website site web online is it it's visit page find here more home available shop store arrive meet are him her
     them you information check available details everything started ends sold seen live read www posted listed was stay
+    i'm we're you're he's she's they're in out up back over bought ordered saw
     """
 )
 _INTRODUCTIONS: Final = word_set(
@@ -102,7 +103,7 @@ def _find_spoken(stream: Stream, hidden: Hidden) -> None:
         pieces = list(_PIECE.finditer(stream.low, max(done, dot.start() - _LOOK), min(dot.end() + _LOOK, len(stream.low))))
         words = [piece.group() for piece in pieces]
         here = next((i for i, piece in enumerate(pieces) if piece.start() == dot.start()), None)
-        if here is None:
+        if here is None or (len(words) > here + 2 and _DOTS.issuperset(words[here : here + 3])):  # "dot dot dot" is a pause
             continue
         ats = [i for i in range(max(here - _MOST_DOMAIN, 1), here - 1) if words[i] in _AT]
         if not ats:

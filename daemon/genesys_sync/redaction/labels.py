@@ -29,8 +29,8 @@ _SMALL: Final = {
     types.EXPIRY: r"expir\w*|exp|runs? out|scade\w*|scadenza|vervaldatum|verloopt|geldig tot|validade|"
     r"valid (?:un)?til|valid (?:thru|through|to|from)|good (?:thru|through|until|till)|gültig bis|"
     r"gueltig bis|verfall\w*|ablaufdatum|caduc\w+|vence|vencimiento|date d.expiration|valable jusqu\w*",
-    types.DATE_OF_BIRTH: r"dates? of birth|birth ?date|birth ?day|born|d\.? ?o\.? ?b|geboren|geburtsdatum|geburtstag|née?|naissance|"
-    r"nacimiento|nací|naci|nacid[oa]|cumpleaños|nat[oa] il|nascita|geboortedatum|nascid[oa]|nascimento",
+    types.DATE_OF_BIRTH: r"(?:dates?|days?|months?|years?) of birth|birth ?(?:date|month|year|day)|born|d\.? ?o\.? ?b|geboren|geburtsdatum|"
+    r"geburtstag|née?|naissance|nacimiento|nací|naci|nacid[oa]|cumpleaños|nat[oa] il|nascita|geboortedatum|nascid[oa]|nascimento",
     types.SSN: r"social(?: (?:security|insurance))?(?: number)?|ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
     types.CODE: r"pin(?: code| number)?|pass ?code|one[- ]time (?:code|password)|verification code|otp|password|access code|"
     r"code (?:\w+ ){1,4}(?:texted|sent|e-?mailed)(?: me| you)?|tan|geheimzahl|"
@@ -39,21 +39,28 @@ _SMALL: Final = {
 _LARGE: Final = {
     types.IBAN: r"i ?ban",
     types.PHONE: r"phone\w*|mobile|cell(?:phone)?|call ?back|call (?:me|us|him|her|you)|(?:reach|ring|text) (?:me|us|him|her|you)|"
-    r"fax|landline|(?:best|good|better|contact|daytime|evening|home|work|my|his|her|another|different) number|tele\w+|tel|handy\w*|"
+    r"fax|landline|(?:best|good|better|contact|daytime|evening|home|work|my|his|her|another|different) number|tele\w+|tel|"
+    r"handy\w*(?<!(?:umber|order|voice) handy)(?<!(?:rence|ation|tails) handy)(?<!(?:card|code|ount|that|hose) handy)(?<! (?:it|id) handy)|"
     r"rufnummer|portable|téléphone|teléfono|móvil|celular|whatsapp",
     types.CARD: r"\w*card|visa|master ?card|amex|american express|maestro|discover|kreditkarte|karten?nummer|karte|carte|tarjeta|carta|"
     r"cartão|kaartnummer|long number|digits on the front",
-    types.NUMBER: r"account|routing|sort code|member\w*|policy|customer (?:number|id)|passport|licen[cs]e|medicare|insurance|konto\w*|"
-    r"compte|cuenta|steuer\w*|nhs|patient",
+    types.NUMBER: r"account|routing|sort code|member\w*|loyalty|policy|customer (?:number|id)|passport|licen[cs]e|medicare|insurance|"
+    r"konto\w*|compte|cuenta|steuer\w*|nhs|patient",
 }
 BENIGN: Final = "BENIGN"
 """Named as something that is no person's: an order, a room, a version."""
 
+_SLIPS: Final = (
+    "claim|transaction|receipt|quote|voucher|coupon|batch|lot|shipment|parcel|package|consignment|container|docket|build|firmware"
+)
 _BENIGN: Final = (
-    r"(?<!in )order\w*|tickets?|(?<!in )cases?|ip(?: address)?|reference|ref|tracking|confirmation|invoices?|serial|booking|reservation|"
-    r"rooms?|flight|model|parts?|sku|error|versions?|pages?|"
-    r"(?:che(?:ck|que)|claim|incident|request|transaction|receipt|quote|voucher|barcode|catalogu?e?|batch|lot|shipment|parcel|package|delivery|job|meter|vin|"
-    r"purchase|asset|queue|conference|meeting) (?:number|no|id|code)|vin|item|product|bestell\w*|"
+    r"(?<!in )order\w*|tickets?|(?<!in )cases?|ip(?: address)?|mac address|reference|ref|tracking|confirmation|invoices?|serial|booking|"
+    r"reservation|rooms?|flight|model|parts?|sku|error|versions?|pages?|(?:meter|odometer) reading|odometer|"
+    r"(?:che(?:ck|que)|incident|request|barcode|catalogu?e?|delivery|job|meter|purchase|asset|queue|conference|meeting|appointment|return|"
+    r"complaint|report|promo\w*|repair|dispatch|pick ?up|survey|event|raffle|lottery|bill|statement|bug|issue|task|warranty|seat|bus|"
+    r"train|device|router|modem|printer|form|p ?o)(?=[ -](?:number|no|id|code)\b)|"
+    rf"(?:{_SLIPS})(?=[ -](?:number|no|id|code)\b|\W{{0,3}}\Z)|numbers? (?:on|of) (?:the|your|my|that|this) (?:{_SLIPS}|label|box|parts?)|"
+    r"rma|pnr|record locator|vin|item|product|bestell\w*|"
     r"auftrags?\w*|rechnung\w*|vorgang\w*|commande|facture|pedido|factura"
 )
 
@@ -82,14 +89,17 @@ _FOR_LARGE: Final = _contexts(
     {types.SSN: _SMALL[types.SSN], types.DATE_OF_BIRTH: _SMALL[types.DATE_OF_BIRTH]} | _LARGE, _BENIGN + "|years?"
 )
 _AFTER: Final = re.compile(
-    r"\W{0,3}(?:is|that'?s|as|for|are|c'est|ist|es)?\W{0,2}(?:it'?s )?(?:my|the|a|your|their|meine|ma|mi)? ?"
-    r"(?:[a-z]+ ){0,2}(?:" + "|".join(f"(?P<{name}>{words})" for name, words in (_SMALL | _LARGE).items()) + r")\b"
+    r"\W{0,3}(?:is|that'?s|as|for|are|c'est|ist|es)?\W{0,2}(?:it'?s )?(?:(?:my|the|a|your|their|meine|ma|mi)\b)? ?"
+    r"(?:(?!and |now |then |next |but |also |plus |what )[a-z]+ ){0,2}(?:"
+    + "|".join(f"(?P<{name}>{words})" for name, words in (_SMALL | _LARGE).items())
+    + r")\b"
 )
 CURRENCY_BEFORE: Final = re.compile(r"[$€£¥₹]\s?$")
 UNIT_AFTER: Final = re.compile(r"[\s-]{0,2}(?:%|€|£|\$|(" + "|".join(sorted(UNITS)) + r")\b)")
 _NUMBER_OF: Final = re.compile(r"[ -](?:numbers?|no|id|code|nummer|numéro|número)\b")
 _NEAR: Final = 8
 """Words between what is no person's, not called a number, and a long number that is it."""
+_A_MOMENT: Final = re.compile(r"\b(?:one|two|five) (?:moment|sec|min)\w*")
 _CLOSE: Final = 12
 """Words between what a short number is called and the number."""
 
@@ -108,7 +118,7 @@ def said_before(tail: str, *, small: bool, close: bool | None = None) -> str | N
     if bare and len(tail[found.end() :].split()) > _NEAR:
         return None
     line, turn, _ = tail[found.end() :].partition("\n") if not small and found.lastgroup == BENIGN else ("", "", "")
-    if turn and 0 < sum(len(atom.sound.digits) for atom in atoms_of(line) if not atom.sound.weak) < ENOUGH:
+    if turn and 0 < sum(len(atom.sound.digits) for atom in atoms_of(_A_MOMENT.sub("", line)) if not atom.sound.weak) < ENOUGH:
         return None  # it has its number already, "version two point six" · "…"; a longer one may be repeated
     if (small if close is None else close) and len(tail[found.end() :].split()) > _CLOSE:
         return None
@@ -269,7 +279,7 @@ _TYPED: Final = re.compile(
     r"(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|[12]\d|3[01])[-/.](?:19|20)?\d\d|"  # 21.11.2026, 11/21/26
     r"(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?|"  # 10:30
     r"\d{1,3}(?:,\d{3}){1,2}(?:\.\d\d)?|"  # 1,250,000.00
-    r"\d{1,6}\.\d\d"  # 1249.99
+    r"\d{1,7}\.\d\d"  # 1249.99
     r")(?![\d:/-]|[.,]\d)"
 )
 

@@ -259,7 +259,7 @@ HOMOPHONES: Final = {
 NAMING: Final = frozenset({"is", "are", "was", "its", "it's"})
 """After a single number these begin another: "cvv two is"."""
 
-LISTING: Final = frozenset({"and", "y", "et", "und"})
+LISTING: Final = frozenset({"and", "y", "et", "und", "plus"})
 """Joins the parts of a number, and as often two numbers: what is joined by it must be longer before it counts as one."""
 
 IN_DATES: Final = frozenset({"of", "the", "de", "del", "le", "du", "den", "am"})

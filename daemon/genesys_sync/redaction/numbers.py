@@ -83,6 +83,8 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
         if context == types.CVV and kind is None and count < labels.ENOUGH and len(chain.runs) > 1 and len(first.digits) in (3, 4):
             chain.runs, chain.digits = [first], first.digits  # "456" · "it's fifty five inches": the code is complete
             return _decide(stream, hidden, chain, regions)
+        if context == types.CVV and count == _LAST + 1 and stream.low.startswith(("to ", "for "), first.start):
+            kind = context  # "change my cvv to four nine five two": the first was none
         over = labels.is_over(tail, stream.low, first.start, last.end) if kind in _ALONE else labels.is_past(tail)
         if kind is not None and not over and not labels.asks_anew(tail):
             return kind, "asked_for"

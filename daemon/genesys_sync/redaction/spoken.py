@@ -98,7 +98,7 @@ def _joint(low: str, group: Sequence[Atom], right: Atom) -> bool | None:
     words = WORD.findall(gap)
     if not words:
         return False
-    if len(words) > _MOST_FILLERS:
+    if len(words) > _MOST_FILLERS or low.startswith((" digit", "-digit"), right.end):  # "three seven six, that's the three digit code"
         return None
     if words[0] in _ORDINAL_ENDINGS and left.written and left.end == right.start - len(gap):
         words = [word for word in words if word not in IN_DATES]  # "the 3rd of the 11th"
@@ -194,7 +194,8 @@ def _close(runs: list[Run], group: Sequence[Atom], segment: int, stream: Stream,
     months = sum(low[atom.start : atom.end] in MONTHS for atom in group) if month else 0
     dated = month and max(sizes, default=0) <= 4 and sizes.count(1) <= 4 and len(digits) <= _DATE * max(months, 1) + 2
     said = [atom for atom in group if atom.sound.kind is not Kind.DOT]
-    scaled = any(atom.sound.kind is Kind.SCALE and i <= 2 and not atom.written for i, atom in enumerate(said))
+    hundreds = len(said) > 1 and said[1].sound.kind is Kind.HUNDRED  # "three hundred and thirty five million"
+    scaled = any(atom.sound.kind is Kind.SCALE and i <= (4 if hundreds else 2) and not atom.written for i, atom in enumerate(said))
     runs.append(
         Run(
             start=group[0].start,
