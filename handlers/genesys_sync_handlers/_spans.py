@@ -16,6 +16,8 @@ import orjson
 
 ALL = -1
 """Every channel."""
+UNTIL_THE_END = 1e8
+"""Seconds; longer than any recording."""
 
 Stretch = tuple[float, float, int]
 """Start and end in seconds, and the channel from 0, or ALL."""
@@ -58,16 +60,22 @@ def stretches_of(files: Iterable[bytes]) -> list[Stretch]:
 
 
 def widened(stretches: Iterable[Stretch], *, margin: float) -> list[Stretch]:
-    """Each longer by `margin` seconds at both ends, those of one channel that touch made one."""
+    """Each longer by `margin` seconds at both ends, those of one channel that touch made one. What has no length lasts to the end of the
+    recording: whoever wrote it down knew when it begins at the earliest, and not how long it takes."""
     joined: dict[int, list[list[float]]] = {}
     for start, end, channel in sorted(stretches):
-        begin, finish = max(0.0, start - margin), max(start, end) + margin
+        begin, finish = max(0.0, start - margin), (end if end > start else UNTIL_THE_END) + margin
         line = joined.setdefault(channel, [])
         if line and begin <= line[-1][1]:
             line[-1][1] = max(line[-1][1], finish)
         else:
             line.append([begin, finish])
     return sorted((begin, finish, channel) for channel, line in joined.items() for begin, finish in line)
+
+
+def outlast(stretches: Iterable[Stretch], length: float) -> bool:
+    """Whether one begins only when the recording is over: then its times are not this recording's."""
+    return any(start >= length for start, _, _ in stretches)
 
 
 def of_part(stretches: Sequence[Stretch], *, before: float, alone: bool) -> list[Stretch]:

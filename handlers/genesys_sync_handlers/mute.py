@@ -44,7 +44,7 @@ from genesys_sync_handlers._ladder import Rungs
 from genesys_sync_handlers._mute_job import Filling, Muted, MuteJob
 from genesys_sync_handlers._quarantine import NO_TRANSCRIPT, read_sidecar, withheld
 from genesys_sync_handlers._redacted_copy import SCHEMA, Whose, announced, read_copy, stands
-from genesys_sync_handlers._spans import Stretch, digest, of_part, redacted_key, spans_of, stretches_of, widened
+from genesys_sync_handlers._spans import Stretch, digest, of_part, outlast, redacted_key, spans_of, stretches_of, widened
 from genesys_sync_handlers._times import steady_now
 from genesys_sync_handlers._workers import Limits, WorkerBroken, Workers
 from genesys_sync_handlers._written import Unreadable
@@ -302,6 +302,12 @@ class Mute(Handler[MuteConfig]):
     async def _make(self, event: Event, subject: _Subject) -> dict[str, Any]:
         """The copy lies in the archive; what its sidecar, not yet written, tells. A copy of a copy has a name of its own: until the
         sidecar is written the former is the one that counts, and must be there as it was."""
+        lengths = [float(part.get("duration") or 0.0) for part in subject.media]
+        if all(lengths) and outlast(subject.stretches, sum(lengths)):
+            raise PermanentError(
+                f"{subject.originals[0]['key']}: a transcript has times after the recording's end: it is not known what to silence",
+                code=ReasonCode.REDACTION_FAILED,
+            )
         revision = 1 if subject.made is None else subject.made["body"]["revision"] + 1
         anew = _keys(subject.media) != _keys(subject.originals)
         before, parts = 0.0, []

@@ -76,7 +76,7 @@ def test_several_transcripts_are_one_in_order_of_time_with_the_languages_in_orde
 def test_what_has_no_time_is_widened_and_what_says_nothing_is_left_out() -> None:
     transcript = read("nothing_but_text")
     assert said(transcript) == [
-        ("unknown", "no time at all", 0.0, 6.0),
+        ("unknown", "no time at all", 0.0, 0.0),  # the file tells no length: nobody knows when it ends
         ("unknown", "a start alone", 2.0, 4.0),
         ("unknown", "a word has no time", 4.0, 5.0),
         ("unknown", "only words", 6.0, 6.0),
@@ -84,6 +84,16 @@ def test_what_has_no_time_is_widened_and_what_says_nothing_is_left_out() -> None
     timed = transcript.segments[2].words
     assert [(word.start, word.end) for word in timed] == [(4.0, 5.0), (4.2, 5.0)], "a word without a time takes its segment's"
     assert transcript.started_at is None
+
+
+@pytest.mark.parametrize("start", [{}, {"startTimeMs": 5000}, {"startTimeMs": "2020-09-13T12:26:41Z"}])
+def test_what_lasts_to_an_end_that_the_file_does_not_tell_has_no_length_and_is_never_cut_short_at_the_last_time(start: Any) -> None:
+    phrases = [
+        {"participantPurpose": "external", "text": "a", **start},
+        {"participantPurpose": "internal", "text": "b", "startTimeMs": 7000},
+    ]
+    read_one = read_file({"transcripts": [{"phrases": phrases}]}, conversation_id=CONVERSATION).segments
+    assert all(one.start == one.end for one in read_one)
 
 
 def test_a_phrase_without_a_duration_lasts_until_its_speaker_begins_again_not_until_the_other_does() -> None:

@@ -126,14 +126,15 @@ def _between(words: Sequence[Word], places: Sequence[tuple[int, int]], start: in
 def _timed(segment: Segment, places: Sequence[tuple[int, int]], finding: Finding) -> Span:
     first, last = _range(places, finding)
     covered = segment.words[first:last]
+    start, end = min(word.start for word in covered), max(word.end for word in covered)
     return Span(
         type=finding.type,
         rule=finding.rule,
         segment=segment.index,
         first_word=first,
         last_word=last,
-        start=min(word.start for word in covered),
-        end=max(word.end for word in covered),
+        start=start,
+        end=end if end > start else max(start, segment.end),  # of a word without a length its segment may know more
         speaker=segment.speaker.label,
         channel=segment.speaker.channel,
     )

@@ -2,7 +2,8 @@
 
 Nothing in the file is certain: every field may be missing, durations are objects or numbers, `startTimeMs` is a moment since 1970 or
 counted from the recording's start (told by its size), one file may hold several transcripts, in several languages, of a call and of
-what was written afterwards. What is not there is widened, never guessed narrow: what is muted by it is muted altogether.
+what was written afterwards. What is not there is widened, never guessed narrow: what is muted by it is muted altogether. Where the file
+knows no end either, a time has no length: nobody knows how long it lasts, so what is muted by it is muted until the recording ends.
 """
 
 from __future__ import annotations
@@ -205,14 +206,14 @@ def _start(item: Mapping[str, Any], base: float | None) -> float | None:
 
 def _in_order(phrases: Sequence[_Phrase], length: float | None) -> Iterator[Segment]:
     """By time, with every span filled: what has no start takes the whole recording; what has no end lasts until the same speaker
-    begins again, or to the end. What was written has no length."""
+    begins again, or to the end. What was written has no length, nor has what would last to an end that the file does not tell."""
     known = [time for one in phrases for time in _times(one) if time is not None]
-    whole = max([length or 0.0, *known])
+    whole = None if length is None else max([length, *known])
     ordered = sorted(phrases, key=lambda one: (one.span.start or 0.0, one.order))
     following: dict[str, float] = {}
     spans: list[tuple[float, float]] = []
     for one in reversed(ordered):
-        spans.append(_filled(one, following.get(one.label, whole), whole))
+        spans.append(_filled(one, following.get(one.label), whole))
         if one.span.start is not None:
             following[one.label] = one.span.start
     for index, (one, (start, end)) in enumerate(zip(ordered, reversed(spans), strict=True)):
@@ -232,15 +233,16 @@ def _times(one: _Phrase) -> tuple[float | None, ...]:
     return (one.span.start, one.span.end, *(time for word in one.words for time in (word.span.start, word.span.end)))
 
 
-def _filled(one: _Phrase, next_start: float, whole: float) -> tuple[float, float]:
+def _filled(one: _Phrase, next_start: float | None, whole: float | None) -> tuple[float, float]:
     if one.span.start is None:
-        return 0.0, whole
+        return 0.0, whole or 0.0
     if one.span.end is not None:
         return one.span.start, max(one.span.start, one.span.end)
     if one.written:
         return one.span.start, one.span.start
     # two that begin together say nothing of when the first ends
-    return one.span.start, max(one.span.start, next_start if next_start > one.span.start else whole)
+    until = next_start if next_start is not None and next_start > one.span.start else whole
+    return one.span.start, max(one.span.start, until or 0.0)
 
 
 def _timed(words: Sequence[_Word], start: float, end: float) -> Iterator[Word]:

@@ -1,7 +1,8 @@
 """One transcript, whoever made it: the platform's file, live transcription events or a provider.
 
 Times are seconds from the recording's start. What a maker does not know is widened, never guessed narrow: a word without a timing
-takes its segment's, a segment without one takes the whole recording's, so that what is muted by it is muted altogether.
+takes its segment's, a segment without one takes the whole recording's, so that what is muted by it is muted altogether. What was spoken
+and has no length (`start == end`) lasts nobody knows how long: what is muted by it is muted until the recording ends.
 
 The JSON form is part of the model: camelCase, a schema version, what is None is left out. Reading is tolerant (keys that are not
 known are passed over, those that may be missing have defaults) and exact: `Transcript.from_dict(t.to_dict()) == t`.

@@ -97,6 +97,28 @@ async def test_the_copy_is_silent_in_the_spans_and_their_margin_each_channel_by_
         assert hashlib.sha256(data).hexdigest() == body["parts"][0]["sha256"]
 
 
+async def test_what_has_no_length_is_silenced_until_the_recording_ends(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"margin": "250ms"}) as harness:
+        archive = Archive(harness)
+        event = await archive.fill()
+        await archive.spans((2.0, 2.0, 0), (1.0, 1.5, 1))
+        await harness.handle(event)
+        sound = await archive.copy()
+        assert (silent(sound, 0), silent(sound, 1)) == ([(1.75, 6.0)], [(0.75, 1.75)])
+
+
+async def test_spans_after_the_recordings_end_are_not_its_own_and_nothing_is_called_redacted(handler_harness: Make) -> None:
+    async with handler_harness(Mute, {"keep_original": False}) as harness:
+        archive = Archive(harness, parts=2)
+        event = await archive.fill()
+        await archive.spans((1.0, 2.0, 0), (1_700_000.0, 1_700_001.0, 0))
+        with pytest.raises(PermanentError, match="times after the recording's end") as refused:
+            await harness.handle(event)
+        assert refused.value.code is ReasonCode.REDACTION_FAILED
+        assert await harness.storage.size(f"{archive.folder}/{RECORDING}.wav") is not None
+        assert await harness.storage.size(f"redacted/{archive.folder}/{RECORDING}.json") is None
+
+
 async def test_a_recording_waits_for_its_transcript_and_in_the_end_stays_as_it_is(handler_harness: Make) -> None:
     async with handler_harness(Mute, {"give_up": "1h"}) as harness:
         event = await Archive(harness).fill()
