@@ -110,6 +110,7 @@ async def report(
     clock: FakeClock,
     window: Window = WINDOW,
     transcript_roles: TranscriptRoles | None = None,
+    show: Callable[[str], None] = lambda _: None,
 ) -> Report:
     url = await serve(platform)
     credentials = Credentials(SecretStr("id"), SecretStr("secret"), "a test")
@@ -125,6 +126,7 @@ async def report(
             settings=FeedSettings(),
             roles=ROLES,
             transcript_roles=transcript_roles,
+            show=show,
         )
 
         async def collect() -> None:
@@ -149,8 +151,10 @@ async def test_both_agree_and_the_report_is_complete(tmp_path: Path, serve: Serv
             platform.add(number, NOW - 2 * HOUR)
             await archived(ledger, number, NOW - 2 * HOUR)
         platform.add(7, NOW - 3 * HOUR, recorded=False)
-        made = await report(platform, serve, ledger, clock)
+        told: list[str] = []
+        made = await report(platform, serve, ledger, clock, show=told.append)
     assert made.complete
+    assert (told[0], told[-1]) == ("asking the platform: 1 conversation seen", "comparing: 3 conversations judged")
     assert made.organization_id == ORG
     assert made.tally.states[State.ARCHIVED] == 3
     assert states(made)[name(7)] == (State.NONE_EXPECTED, "")

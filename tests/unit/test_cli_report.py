@@ -15,11 +15,13 @@ from genesys_sync.cli.backfill import Progress, as_json, progress, request
 from genesys_sync.cli.moments import Window
 from genesys_sync.cli.report import Report, as_csv, header, show
 from genesys_sync.cli.report import as_json as report_as_json
+from genesys_sync.cli.report_progress import shown
 from genesys_sync.clock import SystemClock
 from genesys_sync.completeness import Item, Judged, State
 from genesys_sync.feed.backfill import OPERATOR
 from genesys_sync.ledger import open_ledger
 from genesys_sync.ledger.base import Gap
+from genesys_sync.testing import FakeClock
 
 SENSITIVE = "recording:recording:viewSensitiveData"
 AT = datetime(2026, 8, 2, 1, tzinfo=UTC)
@@ -49,6 +51,16 @@ def test_the_word_complete_stands_only_in_a_report_that_is(capsys: pytest.Captur
         assert "complete" not in capsys.readouterr().out
         assert not any("complete" in line for line in as_csv(refused).splitlines())
         assert report_as_json(refused)["complete"] is False
+
+
+@pytest.mark.anyio
+async def test_elsewhere_than_on_a_terminal_progress_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    with shown(clock) as told:
+        for second in range(25):
+            told(f"after {second} s")
+            await clock.advance(1)
+    assert capsys.readouterr().err == "after 10 s\nafter 20 s\n"
 
 
 def test_a_client_that_is_confined_to_divisions_has_that_said_beside_the_word_complete() -> None:

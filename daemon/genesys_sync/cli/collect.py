@@ -11,7 +11,9 @@ import anyio
 
 from genesys_sync.caveats import caveats
 from genesys_sync.cli.moments import GAPS_MOST, Window
+from genesys_sync.cli.output import counted
 from genesys_sync.cli.report import Report
+from genesys_sync.cli.report_progress import Show
 from genesys_sync.clock import Clock
 from genesys_sync.completeness import UNFINISHED, Judged, PlatformSays, Roles, judge, recorded
 from genesys_sync.errors import PermanentError, TransientError
@@ -51,7 +53,9 @@ class Collector:
         settings: FeedSettings,
         roles: Roles,
         transcript_roles: TranscriptRoles | None = None,
+        show: Show = lambda _: None,
     ) -> None:
+        self._show = show
         self._ledger = ledger
         self._platform = platform
         self._clock = clock
@@ -75,9 +79,11 @@ class Collector:
         here: set[str] = set()
         async for ended in ended_between(self._ledger, window.from_ms, window.to_ms):
             here |= ended.keys()
+            self._show(f"comparing: {counted(report.tally.conversations, 'conversation')} judged")
             await self._judge_here(report, ended)
         there = sorted(self._said.ended.keys() - here)
         for first in range(0, len(there), AT_ONCE):
+            self._show(f"comparing: {counted(report.tally.conversations, 'conversation')} judged")
             await self._judge_there(report, there[first : first + AT_ONCE])
         async for item in orphans_between(self._ledger, window.start, window.end, self._roles):
             report.tally.add_orphan(item)
@@ -114,6 +120,7 @@ class Collector:
             try:
                 async for record in ended:
                     self._take(record, window)
+                    self._show(f"asking the platform: {counted(len(self._said.ended), 'conversation')} seen")
             except TransientError as error:
                 self._said.fault = error.reason
                 if left:

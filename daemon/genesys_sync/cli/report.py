@@ -21,6 +21,7 @@ from genesys_sync.cli import report_transcripts
 from genesys_sync.cli.invocation import load_settings, run_async, whole_number
 from genesys_sync.cli.moments import Window, add_window, window
 from genesys_sync.cli.output import iso, print_json, print_line, print_table, written
+from genesys_sync.cli.report_progress import Show, shown
 from genesys_sync.clock import SystemClock
 from genesys_sync.completeness import MEANINGS, Item, Roles, State, Tally
 from genesys_sync.events import iso as iso_time
@@ -83,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
     """0 when the report says complete, 1 when it does not."""
     settings = load_settings(args)
     asked = window(args, now=SystemClock().now(), settle=settings.feed.backfill_settle)
-    report = run_async(partial(_report, settings, asked, offline=args.offline))
+    with shown(SystemClock()) as told:
+        report = run_async(partial(_report, settings, asked, told, offline=args.offline))
     if args.json:
         print_json(as_json(report))
     elif args.csv:
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.complete else NOT_COMPLETE
 
 
-async def _report(settings: Settings, asked: Window, *, offline: bool) -> Report:
+async def _report(settings: Settings, asked: Window, told: Show, *, offline: bool) -> Report:
     from genesys_sync.cli.collect import Collector
     from genesys_sync.genesys import platform as genesys_platform
     from genesys_sync.ledger import open_ledger
@@ -104,7 +106,8 @@ async def _report(settings: Settings, asked: Window, *, offline: bool) -> Report
 
     clock = SystemClock()
     used = {name: handler.use for name, handler in settings.handlers.items()}
-    collector = partial(Collector, clock=clock, settings=settings.feed, roles=Roles.of(used), transcript_roles=TranscriptRoles.of(used))
+    roles, transcript_roles = Roles.of(used), TranscriptRoles.of(used)
+    collector = partial(Collector, clock=clock, settings=settings.feed, roles=roles, transcript_roles=transcript_roles, show=told)
     async with open_ledger(settings.ledger.url, clock=clock, read_only=True) as ledger:
         if offline:
             return await collector(ledger=ledger, platform=None).report(asked)
