@@ -8,7 +8,7 @@ nobody fetches them again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -100,6 +100,12 @@ class TranscriptStore:
             "files": list(entries),
         }
         await self._services.storage.write(place.sidecar, orjson.dumps(sidecar, option=orjson.OPT_INDENT_2))
+
+    async def withdraw(self, bodies: Iterable[Mapping[str, Any]]) -> None:
+        """These files are gone from the archive; no sidecar tells of them."""
+        for body in bodies:
+            for part in (body["raw"], body["transcript"], *body["forms"]):
+                await self._services.storage.remove(part["key"])
 
     async def fetch(self, place: Place, file: TranscriptFile, details: Mapping[str, Any]) -> Fetched:
         """The file read and, if it is wanted, durable with its forms. Raises MediaUrlExpired, TransientError or PermanentError."""

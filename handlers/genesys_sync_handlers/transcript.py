@@ -219,6 +219,7 @@ class TranscriptFetch(Handler[TranscriptConfig]):
             return seen
         answer = await self._services.genesys.transcripts.find(conversation, communication.id)
         known = {recording for entry in seen.entries for recording in entry["body"]["recordingIds"] or [None]}
+        before = len(seen.entries)
         empty = excluded = purged = False
         for file in answer.files:
             if file.recording_id in known:
@@ -227,7 +228,12 @@ class TranscriptFetch(Handler[TranscriptConfig]):
             if is_purged(theirs):
                 purged = True
                 continue
-            got = await self._store.fetch_renewed(place, file, look.details)
+            try:
+                got = await self._store.fetch_renewed(place, file, look.details)
+            except (TransientError, PermanentError, StorageError):
+                # no sidecar tells of what this look has laid down: should nothing more come of it, nobody would ever redact it
+                await self._store.withdraw(entry["body"] for entry in seen.entries[before:])
+                raise
             empty, excluded = empty or got.empty, excluded or (got.stored is None and not got.empty)
             if got.stored is not None:
                 seen.entries.append({"body": got.stored, "snoozes": look.delivery.snoozes})

@@ -147,6 +147,16 @@ async def test_a_run_killed_after_the_sidecar_is_repeated_without_the_platform_a
     assert [entry.action for entry in at.harness.audited] == ["transcript.archive"] * 2, "the first run's entry was never committed"
 
 
+async def test_what_one_file_told_is_not_left_where_nobody_redacts_it_when_another_is_no_transcript(scene: Make) -> None:
+    at = scene()
+    page = b"<html>four one one one</html>"
+    files = (at.transcripts.file(file(), RECORDING), at.transcripts.file(page, SECOND))
+    at.transcripts.finds(FIRST, TranscriptFiles(files))
+    with pytest.raises(TransientError, match="no transcript"):
+        await at.at(60)
+    assert at.stored() == []
+
+
 async def test_what_redaction_took_away_is_not_fetched_again(scene: Make) -> None:
     at = scene()
     at.transcripts.place(FIRST, file())
