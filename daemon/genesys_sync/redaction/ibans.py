@@ -21,6 +21,7 @@ _COUNTRIES: Final = word_set(
     "ad ae al at az ba be bg bh br by ch cr cy cz de dk do ee es fi fo fr gb ge gi gl gr gt hr hu ie il iq is it jo kw kz lb li lt lu lv"
     " mc md me mk mr mt mu nl no pk pl ps pt qa ro rs sa se si sk sm tn tr ua va vg xk"
 )
+_NOISES: Final = frozenset({"um", "uh", "uhm", "er", "erm", "äh", "ähm", "euh"})
 _NUMBER_NEXT: Final = re.compile(r" ?\d\d")
 _ASKED: Final = re.compile(r"\bi ?ban\b")
 _ASKED_AHEAD: Final = 420  # characters: an IBAN that is spelled with words for its letters
@@ -45,7 +46,7 @@ def before_iban(stream: Stream, position: int) -> int | None:
         if letters is None or len(spelled) > _LONGEST:
             break
         spelled = letters + spelled
-        if _COUNTRY.match(spelled):
+        if letters and _COUNTRY.match(spelled):
             begin = piece.start()
     return begin
 
@@ -72,6 +73,8 @@ def _as_spelled(text: str, start: int, end: int, low: str) -> str | None:
     """What a word stands for in a spelled number, lower case; None where it is an ordinary word."""
     if low == "ray" and text[max(start - 2, 0) : start - 1] in ("x", "X"):
         return ""  # the rest of "x-ray"
+    if low in _NOISES:
+        return ""
     if len(low) == 1 or low in SPELLING:
         return low[0]
     sound = SOUNDS.get(low)
@@ -106,7 +109,8 @@ def find_asked_ibans(stream: Stream, hidden: Hidden) -> None:
 
 def _goes_on_spelled(stream: Stream, position: int) -> bool:
     """Whether the segment ends at `position`, or goes on with another spelled letter or digit."""
-    following = _PIECE.search(stream.low, position, min(stream.end_of(stream.segment_at(position - 1)), position + _LOOK_AHEAD))
+    ahead = _PIECE.finditer(stream.low, position, min(stream.end_of(stream.segment_at(position - 1)), position + _LOOK_AHEAD))
+    following = next((piece for piece in ahead if piece.group() not in _NOISES), None)
     if stream.low[position : position + 1] in ("'", "\u2019"):
         return False
     return following is None or _as_spelled(stream.text, following.start(), following.end(), following.group()) is not None
@@ -122,6 +126,8 @@ def _spelled_after(stream: Stream, hidden: Hidden, position: int) -> list[tuple[
         start, end, word = piece.start(), piece.end(), piece.group()
         if piece.end() == limit < len(stream.low) or hidden.overlaps(start, end) or told >= _LONGEST or others > _MOST_OTHERS:
             break
+        if word in _NOISES:
+            continue
         letters = None if word in SOFT and len(word) > 1 and word not in SOUNDS else _as_spelled(stream.text, start, end, word)
         if letters is None and word in _COUNTRIES and _NUMBER_NEXT.match(stream.low, end):
             letters = word  # "de 89"

@@ -31,7 +31,8 @@ _SMALL: Final = {
     r"gueltig bis|verfall\w*|ablaufdatum|caduc\w+|vence|vencimiento|date d.expiration|valable jusqu\w*",
     types.DATE_OF_BIRTH: r"(?:dates?|days?|months?|years?) of birth|birth ?(?:date|month|year|day)|born|d\.? ?o\.? ?b|geboren|geburtsdatum|"
     r"geburtstag|née?|naissance|nacimiento|nací|naci|nacid[oa]|cumpleaños|nat[oa] il|nascita|geboortedatum|nascid[oa]|nascimento",
-    types.SSN: r"social(?: (?:security|insurance))?(?: number)?|ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
+    types.SSN: r"social(?! (?:media|life|network\w*|work\w*|events?|club|distanc\w*))(?: (?:security|insurance))?(?: number)?|"
+    r"ssn|s s n|sozialversicherung\w*|sécurité sociale|seguridad social",
     types.CODE: r"pin(?: code| number)?|pass ?code|one[- ]time (?:code|password)|verification code|otp|password|access code|"
     r"code (?:\w+ ){1,4}(?:texted|sent|e-?mailed)(?: me| you)?|tan|geheimzahl|"
     r"kennwort|mot de passe|contraseña",
@@ -84,7 +85,13 @@ _TERMS: Final = (
 )
 """What runs out is no card: a contract, an offer."""
 
-_FOR_SMALL: Final = _contexts(_SMALL, f"{_BENIGN}|{_PLACES}|{_TERMS}")
+_DATED: Final = (
+    r"(?:appointment|delivery|visit|meeting|departure|arrival|check ?in|check ?out|payment|renewal)(?: date)? "
+    r"(?:is|was|will be|on)\b(?!\W*\n)"
+)
+"""What a date is told of that is nobody's birth and no card's end."""
+
+_FOR_SMALL: Final = _contexts(_SMALL, f"{_BENIGN}|{_PLACES}|{_TERMS}|{_DATED}")
 _FOR_LARGE: Final = _contexts(
     {types.SSN: _SMALL[types.SSN], types.DATE_OF_BIRTH: _SMALL[types.DATE_OF_BIRTH]} | _LARGE, _BENIGN + "|years?"
 )
@@ -93,6 +100,10 @@ _AFTER: Final = re.compile(
     r"(?:(?!and |now |then |next |but |also |plus |what )[a-z]+ ){0,2}(?:"
     + "|".join(f"(?P<{name}>{words})" for name, words in (_SMALL | _LARGE).items())
     + r")\b"
+)
+_LINKED: Final = re.compile(r"\W{0,3}(?:is|that'?s|it'?s|as|are)\b")
+_BENIGN_AFTER: Final = re.compile(
+    rf"\W{{0,3}}(?:is|was|that'?s)\W{{1,2}}(?:my|the|your|our|their) (?:[a-z]+ )?(?:{_BENIGN})[ -](?:number|no|id|code)\b"
 )
 CURRENCY_BEFORE: Final = re.compile(r"[$€£¥₹]\s?$")
 UNIT_AFTER: Final = re.compile(r"[\s-]{0,2}(?:%|€|£|\$|(" + "|".join(sorted(UNITS)) + r")\b)")
@@ -215,9 +226,17 @@ def names_anything(text: str) -> bool:
 
 
 def said_after(head: str) -> str | None:
-    """The type that the words straight after a number give it; None where they give none."""
-    match = _AFTER.match(head.partition("[")[0])  # a mask names nothing
-    return None if match is None else match.lastgroup
+    """The type that the words straight after a number give it, or BENIGN; None where they give none."""
+    words = head.partition("[")[0]  # a mask names nothing
+    match = _AFTER.match(words)
+    if match is not None:
+        return match.lastgroup
+    return BENIGN if _BENIGN_AFTER.match(words) else None
+
+
+def is_linked(head: str) -> bool:
+    """Whether the words straight after a number say what it is, "that's my PIN", and do not only name what comes next."""
+    return _LINKED.match(head) is not None
 
 
 def small_type(context: str | None, digits: str, *, month: bool, shaped_as_date: bool) -> str | None:

@@ -23,6 +23,7 @@ _GLUED_BEFORE: Final = re.compile(r"(?:\bplus |[a-z]{1,4}[-/]?|[(+]{1,2})$")
 _GLUED_AFTER: Final = re.compile(r"[a-z]{1,4}\b(?!')")
 _ALONE: Final = frozenset({types.SSN, types.CVV, types.CODE})
 _LAST: Final = 4
+_SHORT_DATE: Final = 5
 _LAST_FOUR: Final = re.compile(r"\b(?:last|final) (?:four|4)\b")
 _PART_OF: Final = frozenset({types.DATE_OF_BIRTH, types.EXPIRY})
 
@@ -77,6 +78,7 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
         asked = bare and not first.written and labels.said_before(tail, small=True) == types.CVV
         return (types.CVV, "asked_for") if asked and not labels.is_over(tail, stream.low, first.start, last.end) else None
     shaped = labels.is_date_shape(stream.low[first.core_start : first.core_end])
+    context = None
     if count <= 8 or chain.month:
         context = labels.said_before(tail, small=True)
         kind = labels.small_type(context, chain.digits, month=chain.month, shaped_as_date=shaped)
@@ -88,13 +90,18 @@ def _decide(stream: Stream, hidden: Hidden, chain: Chain, regions: tuple[str, ..
         over = labels.is_over(tail, stream.low, first.start, last.end) if kind in _ALONE else labels.is_past(tail)
         if kind is not None and not over and not labels.asks_anew(tail):
             return kind, "asked_for"
-    after = labels.said_after(stream.low[last.end : min(stream.end_of(last.segment), last.end + _LOOK_AHEAD)])
+    head = stream.low[last.end : min(stream.end_of(last.segment), last.end + _LOOK_AHEAD)]
+    announced = context == labels.BENIGN and "\0" not in tail and not labels.is_linked(head)  # "my order number is 48 221 7, social …"
+    after = None if announced and count < labels.ENOUGH else labels.said_after(head)
+    if shaped and count <= 8 and after == types.DATE_OF_BIRTH:
+        return after, "named_after"
     if count < labels.ENOUGH:
         kind = labels.small_type(after, chain.digits, month=chain.month, shaped_as_date=shaped)
         spelled = count + sum(run.letters for run in chain.runs) >= labels.ENOUGH
         if spelled and labels.said_before(tail, small=False, close=True) == types.NUMBER:
             return types.NUMBER, "asked_for"
-        if kind is None or (kind in _PART_OF and not (kind == types.DATE_OF_BIRTH and (chain.month or shaped))):
+        dated = chain.month or shaped or (context is None and count >= _SHORT_DATE)
+        if kind is None or (kind in _PART_OF and not (kind == types.DATE_OF_BIRTH and dated)):
             return None
         return kind, "named_after"
     return _decide_long(stream, chain, labels.said_before(tail, small=False), after, regions)
