@@ -200,3 +200,22 @@ def test_moments_and_offsets_tell_the_same(spoken: list[tuple[int, int, str]]) -
 )
 def test_languages_are_spelt_as_usual(written: object, expected: str | None) -> None:
     assert read_fields.language(written) == expected
+
+
+def test_what_was_spoken_first_is_no_beginning_of_the_recording() -> None:
+    """Without one, each word would be silenced too early by as long as it rang: so nothing is known but the whole recording."""
+    said = {"text": "my card is four one one one", "startTimeMs": 1_700_000_010_000, "duration": 5000}
+    (segment,) = read_file({"duration": 60_000, "transcripts": [{"phrases": [said]}]}, conversation_id=CONVERSATION).segments
+    assert (segment.start, segment.end) == (0.0, 60.0)
+    first, second = read_file(
+        {"mediaType": "chat", "transcripts": [{"phrases": [{**said, "startTimeMs": 1_700_000_020_000}, said]}]}
+    ).segments
+    assert (first.start, second.start) == (0.0, 10.0)
+
+
+def test_a_speaker_is_named_by_a_word_of_the_platform_and_never_by_an_address() -> None:
+    phrases = [
+        {"participantPurpose": who, "text": "t", "startTimeMs": 0} for who in ("external", "rosa.martinez@example.com", "+13175550100")
+    ]
+    segments = read_file({"transcripts": [{"phrases": phrases}]}, conversation_id=CONVERSATION).segments
+    assert {segment.speaker.label for segment in segments} == {"external", "unknown"}

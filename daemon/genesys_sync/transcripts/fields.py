@@ -17,7 +17,7 @@ _DURATION: Final = re.compile(r"PT(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.
 _NUMBER: Final = re.compile(r"-?\d{1,20}(?:\.\d{1,9})?")
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LANGUAGE: Final = re.compile(r"[a-z]{2,8}(?:[-_][a-z0-9]{1,8}){0,4}", re.IGNORECASE)
-_LABEL_LIMIT: Final = 64
+_LABEL: Final = re.compile(r"[a-z][a-z_-]{0,63}")
 
 
 def number(value: object) -> float | None:
@@ -65,8 +65,9 @@ def text(value: object) -> str:
 
 
 def label(value: object) -> str:
-    """A short name, lower case; empty for what is none."""
-    return text(value).lower()[:_LABEL_LIMIT]
+    """A word by which the platform names a kind of thing, lower case; empty for what is none, such as an address in its place."""
+    told = text(value).lower()
+    return told if _LABEL.fullmatch(told) else ""
 
 
 def confidence(value: object) -> float | None:

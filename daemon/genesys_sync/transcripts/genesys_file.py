@@ -107,14 +107,21 @@ def read_file(
 
 
 def _base(document: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> float | None:
-    """The moment (ms since 1970) that 0.0 seconds means: the file's, its first transcript's, the first phrase's; else unknown."""
+    """The moment (ms since 1970) that 0.0 seconds means: the file's, its first transcript's, of what was written the first phrase's; else
+    unknown. What was spoken first is no beginning: before it the telephone rang, and by so much each word would be sought too early."""
     if (told := _moment(document.get("startTime"))) is not None:
         return told
     of_parts = [found for part in parts if (found := _moment(part.get("startTime"))) is not None]
     if of_parts:
         return min(of_parts)
+    if not all(_is_written(document, part) for part in parts):
+        return None
     phrases = (phrase for part in parts for phrase in fields.objects(part, "phrases"))
     return min((found for phrase in phrases if (found := _moment(phrase.get("startTimeMs"))) is not None), default=None)
+
+
+def _is_written(document: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
+    return fields.label(document.get("mediaType")) in _WRITTEN or "subject" in part or "messageType" in part
 
 
 def _moment(value: object) -> float | None:
@@ -130,9 +137,8 @@ def _seconds(value: object) -> float | None:
 def _phrases(document: Mapping[str, Any], parts: Iterable[Mapping[str, Any]], base: float | None) -> Iterator[_Phrase]:
     """Everything in which something was said or written, in the file's order."""
     words = phrases = 0
-    all_written = fields.label(document.get("mediaType")) in _WRITTEN
     for number, part in enumerate(parts):
-        written = all_written or "subject" in part or "messageType" in part
+        written = _is_written(document, part)
         language = fields.language(part.get("language"))
         for place, phrase in enumerate(fields.objects(part, "phrases")):
             one = _phrase(phrase, (number, place), language, base, written=written)
