@@ -207,9 +207,8 @@ def test_what_was_spoken_first_is_no_beginning_of_the_recording() -> None:
     said = {"text": "my card is four one one one", "startTimeMs": 1_700_000_010_000, "duration": 5000}
     (segment,) = read_file({"duration": 60_000, "transcripts": [{"phrases": [said]}]}, conversation_id=CONVERSATION).segments
     assert (segment.start, segment.end) == (0.0, 60.0)
-    first, second = read_file(
-        {"mediaType": "chat", "transcripts": [{"phrases": [{**said, "startTimeMs": 1_700_000_020_000}, said]}]}
-    ).segments
+    chat = {"mediaType": "chat", "transcripts": [{"phrases": [{**said, "startTimeMs": 1_700_000_020_000}, said]}]}
+    first, second = read_file(chat, conversation_id=CONVERSATION).segments
     assert (first.start, second.start) == (0.0, 10.0)
 
 
