@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +112,8 @@ class TranscriptStore:
             got = await self._services.media.download(file.part, path)
             if got.size > FILE_LIMIT:
                 raise TransientError(f"the transcript file has {got.size} bytes, which no transcript has", code=ReasonCode.BAD_ANSWER)
-            people = people_of(details) if self._names else []
-            read = partial(_read, path, place=place, recording_id=file.recording_id, people=people, channels=self._channels)
             try:
-                transcript = await to_thread.run_sync(read, limiter=self._readers)
+                transcript = await self._read(place, file.recording_id, details, path)
             except TranscriptUnreadable as error:
                 raise TransientError(f"what the store served is no transcript: {error}", code=ReasonCode.BAD_ANSWER) from None
             if not transcript.segments:
@@ -125,10 +122,49 @@ class TranscriptStore:
                 return Fetched()
             key = place.key(file.recording_id, "raw.json")
             await self._services.storage.adopt(path, key)
-        raw = {"key": key, "sha256": got.sha256, "bytes": got.size}
-        model = await self._write(place, transcript, file.recording_id, "json")
-        forms = [{"form": form, **await self._write(place, transcript, file.recording_id, form)} for form in self._forms]
-        body = archived_body(
+        return Fetched(stored=await self._laid(place, transcript, file.recording_id, {"key": key, "sha256": got.sha256, "bytes": got.size}))
+
+    async def taken_up(self, place: Place, details: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What a killed run had fetched and told nobody of, now that the platform has it no more: a body for each file. Nothing where a
+        sidecar tells of the communication. Raises TransientError where such a file cannot be read."""
+        storage = self._services.storage
+        if await storage.size(place.sidecar) is not None:
+            return []
+        begins, ends = place.key(None, ""), ".raw.json"
+        bodies = []
+        for key in await storage.listed(begins.rpartition("/")[0]):
+            if not key.startswith(begins) or not key.endswith(ends):
+                continue
+            recording_id = key[len(begins) : -len(ends)] or None
+            data = await storage.read(key, limit=FILE_LIMIT)
+            try:
+                transcript = await self._read(place, recording_id, details, data)
+            except TranscriptUnreadable as error:
+                raise TransientError(f"a file that a killed run has left is no transcript: {error}", code=ReasonCode.BAD_ANSWER) from None
+            raw = {"key": key, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            bodies.append(await self._laid(place, transcript, recording_id, raw))
+        return bodies
+
+    async def _read(self, place: Place, recording_id: str | None, details: Mapping[str, Any], content: Path | bytes) -> Transcript:
+        people = people_of(details) if self._names else []
+
+        def read() -> Transcript:
+            transcript = read_file(
+                read_document(content if isinstance(content, bytes) else content.read_bytes()),
+                conversation_id=place.conversation_id,
+                communication_id=place.communication.id,
+                recording_id=recording_id,
+                people=people,
+            )
+            return in_channels(transcript, self._channels)
+
+        return await to_thread.run_sync(read, limiter=self._readers)
+
+    async def _laid(self, place: Place, transcript: Transcript, recording_id: str | None, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Model and forms beside the raw file; what its event says."""
+        model = await self._write(place, transcript, recording_id, "json")
+        forms = [{"form": form, **await self._write(place, transcript, recording_id, form)} for form in self._forms]
+        return archived_body(
             transcript,
             communication_id=place.communication.id,
             media_type=place.communication.media_type,
@@ -139,7 +175,6 @@ class TranscriptStore:
             model=model,
             forms=forms,
         )
-        return Fetched(stored=body)
 
     async def fetch_renewed(self, place: Place, file: TranscriptFile, details: Mapping[str, Any]) -> Fetched:
         """`fetch`, with a new location when the first has grown old on the way."""
@@ -162,17 +197,6 @@ class TranscriptStore:
         key = place.key(recording_id, form)
         await self._services.storage.write(key, data)
         return {"key": key, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-
-
-def _read(path: Path, *, place: Place, recording_id: str | None, people: Sequence[Any], channels: Mapping[str, int]) -> Transcript:
-    transcript = read_file(
-        read_document(path.read_bytes()),
-        conversation_id=place.conversation_id,
-        communication_id=place.communication.id,
-        recording_id=recording_id,
-        people=people,
-    )
-    return in_channels(transcript, channels)
 
 
 def archived_body(

@@ -237,6 +237,9 @@ class TranscriptFetch(Handler[TranscriptConfig]):
             empty, excluded = empty or got.empty, excluded or (got.stored is None and not got.empty)
             if got.stored is not None:
                 seen.entries.append({"body": got.stored, "snoozes": look.delivery.snoozes})
+        if not seen.entries:
+            left = await self._store.taken_up(place, look.details)
+            seen.entries += [{"body": body, "snoozes": look.delivery.snoozes} for body in left]
         if seen.entries:
             await self._store.keep(place, seen.entries)
             seen.settled = await self._whole(look, communication, seen)

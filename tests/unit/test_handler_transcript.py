@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -304,3 +305,18 @@ def test_a_wrong_setting_is_named(handler_harness: Callable[..., Any], config: M
     with pytest.raises(ConfigurationError) as error:
         handler_harness(TranscriptFetch, config)
     assert next(iter(config)) in str(error.value)
+
+
+@pytest.mark.parametrize("recording", [RECORDING, None])
+async def test_what_a_killed_run_had_fetched_is_told_of_though_the_platform_has_it_no_more(scene: Make, recording: str | None) -> None:
+    """Otherwise it would lie in clear where nobody redacts it, and be called missing."""
+    at = scene()
+    name = f"{FIRST}.{recording}" if recording else FIRST
+    await at.harness.storage.write(f"{FOLDER}/{name}.raw.json", file())
+    at.transcripts.finds(FIRST, TranscriptFiles(without=NoFiles.NOT_ENABLED))
+
+    event = archived(await at.at(60))
+
+    assert event.body["raw"] == {"key": f"{FOLDER}/{name}.raw.json", "sha256": sha256(file()).hexdigest(), "bytes": len(file())}
+    assert at.stored() == sorted([f"{FIRST}.archive.json", f"{name}.json", f"{name}.raw.json"])
+    assert [(entry.action, entry.target) for entry in at.harness.audited] == [("transcript.archive", FIRST)]
