@@ -31,7 +31,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 3 --dist worksteal $(ARGS)
 
 test-all: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --hypothesis-profile=new $(ARGS)
 
 acceptance: $(READY)
 	$(BIN)/python -m tests.harness $(ARGS)

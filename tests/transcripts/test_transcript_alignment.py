@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_sync.transcripts import Mark, Participant, Segment, Speaker, Transcript, align, communications, name_speakers, people_of
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
 NATIVE = Speaker(label="internal")
 BEGAN = datetime(2026, 8, 1, 12, tzinfo=UTC)
 BASE = BEGAN.timestamp() * 1000
@@ -48,7 +47,6 @@ def test_of_several_the_nearest_then_the_earlier() -> None:
 TIMES = st.integers(0, 40).map(lambda quarter: quarter / 4)
 
 
-@UNHURRIED
 @given(st.lists(st.tuples(TIMES, TIMES), max_size=5), st.lists(st.tuples(TIMES, TIMES), max_size=6))
 def test_alignment_is_what_its_definition_says(spoken: list[tuple[float, float]], marked: list[tuple[float, float]]) -> None:
     spans = [(min(pair), max(pair)) for pair in spoken]

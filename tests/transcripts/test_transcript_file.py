@@ -9,13 +9,12 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_sync.transcripts import Participant, Transcript, TranscriptUnreadable, genesys_file, read_document, read_file
 from genesys_sync.transcripts import fields as read_fields
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "transcripts"
 CONVERSATION = "c0c0c0c0-0000-4000-8000-000000000001"
 
@@ -160,7 +159,6 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@UNHURRIED
 @given(DOCUMENTS)
 def test_whatever_comes_the_transcript_is_whole_ordered_and_can_be_written(document: dict[str, Any]) -> None:
     transcript = read_file(document, conversation_id=CONVERSATION)
@@ -173,7 +171,6 @@ def test_whatever_comes_the_transcript_is_whole_ordered_and_can_be_written(docum
     assert again == transcript == read_file(document, conversation_id=CONVERSATION)
 
 
-@UNHURRIED
 @given(st.lists(st.tuples(st.integers(0, 600_000), st.integers(1, 9_000), st.sampled_from(["internal", "external"])), max_size=8))
 def test_moments_and_offsets_tell_the_same(spoken: list[tuple[int, int, str]]) -> None:
     """One file, written in both generations."""

@@ -7,12 +7,11 @@ import io
 import orjson
 import pysubs2
 import webvtt
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_sync.transcripts import FORMS, Segment, Speaker, Transcript, written
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
 AGENT = Speaker(label="internal", role="agent", name="Ana <Gómez> & Co")
 
 
@@ -73,7 +72,6 @@ SAID = st.lists(
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
 
 
-@UNHURRIED
 @given(SAID, NAMES)
 def test_others_read_back_every_cue_with_its_times_and_text(said: list[tuple[str, float, float]], name: str) -> None:
     one = transcript(*((text, start, start + length) for text, start, length in said), speaker=Speaker(label="x", name=name))
@@ -88,7 +86,6 @@ def test_others_read_back_every_cue_with_its_times_and_text(said: list[tuple[str
     assert all(event.end > event.start for event in lines)
 
 
-@UNHURRIED
 @given(SAID)
 def test_the_same_transcript_gives_the_same_bytes(said: list[tuple[str, float, float]]) -> None:
     one = transcript(*((text, start, start + length) for text, start, length in said))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_sync.transcripts import Collapser, LiveMessage, gathered, live, read_message
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
 CONVERSATION = "c0c0c0c0-0000-4000-8000-000000000001"
 COMMUNICATION = "d0d0d0d0-0000-4000-8000-000000000001"
 BEGAN = 1_600_000_000_000
@@ -94,7 +93,6 @@ def test_utterances_gathered_are_a_transcript() -> None:
 UTTERANCES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "y"]), st.booleans()), max_size=4)
 
 
-@UNHURRIED
 @given(st.lists(st.tuples(UTTERANCES, st.sampled_from(["SESSION_ONGOING", "SESSION_ENDED"])), max_size=8))
 def test_every_utterance_heard_is_told_exactly_once(steps: list[tuple[list[tuple[str, str, bool]], str]]) -> None:
     collapser = Collapser()
@@ -117,7 +115,6 @@ ANYTHING = st.recursive(
 )
 
 
-@UNHURRIED
 @given(st.lists(ANYTHING, max_size=3), ANYTHING)
 def test_no_message_raises(transcripts: list[Any], status: Any) -> None:
     body = {"conversationId": CONVERSATION, "communicationId": COMMUNICATION, "transcripts": transcripts, "status": status}

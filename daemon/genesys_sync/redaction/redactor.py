@@ -25,7 +25,8 @@ from genesys_sync.transcripts.model import Segment, Transcript
 
 
 class Redactor:
-    """Hides what may be personal. Deterministic, and done twice it changes nothing more.
+    """Hides what may be personal. Deterministic. Done again it shows nothing that was hidden; it may hide a little more, because what is
+    asked for is judged by what still stands around it.
 
     `pseudonym_key`, 16 bytes or more: masks carry a pseudonym, `[CARD:kqzwmtrb]`, the same for the same value under the same key.
     `names`: finds names and places, which rules do not; see `genesys_sync.redaction.names`.
