@@ -102,6 +102,7 @@ class _Platform:
     """The few REST answers that the feed needs; the socket is real."""
 
     organization_id = ORGANIZATION
+    clock_offset = timedelta(0)
 
     def __init__(self, port: int) -> None:
         self._uri = SecretUrl(f"ws://127.0.0.1:{port}/channels/bench")
