@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 
 from genesys_sync.audit import AuditEntry
 from genesys_sync.cli import main
+from genesys_sync.integrity.bundle import Bundle, Lines
 from genesys_sync.ledger import open_ledger
 from genesys_sync.routing import RoutedEvent, Router
 from genesys_sync.sealing import Sealer
@@ -230,3 +232,31 @@ def test_what_cannot_be_made_is_told_in_one_sentence(
     assert place.run(*words) == status
     assert sentence in capsys.readouterr().err
     assert not list(place.folder.glob("*.zip*"))
+
+
+def test_where_the_disk_takes_no_more_nothing_is_left(tmp_path: Path, fake_clock: FakeClock) -> None:
+    bundle = Bundle(tmp_path / "e.zip", root=tmp_path, made_at=fake_clock.now())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            bundle.add("events.jsonl", b"x" * 100_000)
+        bundle.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_that_are_made_at_once_for_one_path_do_not_write_into_each_other(tmp_path: Path, fake_clock: FakeClock) -> None:
+    first, second = (Bundle(tmp_path / "e.zip", root=tmp_path, made_at=fake_clock.now()) for _ in range(2))
+    for bundle in (first, second):
+        bundle.add_trail(Lines(tmp_path), [], 0)
+    first.finish(CONVERSATION, by="operator:1")
+    with pytest.raises(FileExistsError):
+        second.finish(CONVERSATION, by="operator:2")
+    for bundle in (first, second):
+        bundle.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["e.zip"]
+    with zipfile.ZipFile(tmp_path / "e.zip") as file:
+        assert file.testzip() is None
+        assert json.loads(file.read("summary.json"))["by"] == "operator:1"

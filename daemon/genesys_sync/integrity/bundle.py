@@ -17,8 +17,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -145,21 +147,23 @@ class Bundle:
     def __init__(self, path: Path, *, root: Path, made_at: datetime) -> None:
         """Raises FileExistsError where something is at `path` already, OSError where nothing can be written."""
         self._path = path
-        self._partial = path.with_name(f"{path.name}.partial")
         self._root = root
         self._made_at = made_at
         if path.exists():
             raise FileExistsError(f"{path} exists")
-        self._file = os.fdopen(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        # a name of its own, for its owner alone: two that are made at once for one path do not write into each other
+        descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".partial", dir=path.parent)
+        self._partial = Path(name)
+        self._file = os.fdopen(descriptor, "wb")
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._sums: dict[str, str] = {}
         self.found = Bundled()
 
     def close(self) -> None:
         """Leave nothing behind but what is finished."""
-        if not self._file.closed:
-            self._zip.close()
-            self._file.close()
+        for one in (self._zip, self._file):
+            with suppress(OSError):  # a full disk refuses the rest once more; it is thrown away
+                one.close()
         self._partial.unlink(missing_ok=True)
 
     def add(self, name: str, content: bytes) -> None:
